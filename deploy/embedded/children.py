@@ -37,6 +37,8 @@ class Keeper:
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self._stopping = False
+        self._gone = asyncio.Event()
+        self._gone.set()
         self.restarts = 0
 
     async def run(self) -> None:
@@ -45,7 +47,7 @@ class Keeper:
         while not self._stopping:
             began = time.monotonic()
             self._open()
-            await self._ended()
+            await self._wait()
             if self._stopping:
                 return
             steady = time.monotonic() - began > STEADY_SECONDS
@@ -57,15 +59,13 @@ class Keeper:
     async def stop(self) -> None:
         """Ask it to end, insist after a while, and forget it."""
         self._stopping = True
-        if self._pidfd is None:
-            return
         self._signal(getattr(signal, self.child.stop_signal))
         try:
-            await asyncio.wait_for(self._ended(), STOP_SECONDS)
+            await asyncio.wait_for(self._gone.wait(), STOP_SECONDS)
         except TimeoutError:
             logger.warning("child did not stop in time", extra={"child": self.child.name})
             self._signal(signal.SIGKILL)
-            await self._ended()
+            await self._gone.wait()
         self._note.unlink(missing_ok=True)
 
     def trim_log(self) -> None:
@@ -83,6 +83,7 @@ class Keeper:
         else:
             logger.info("child adopted", extra={"child": self.child.name, "pid": running})
         self._pidfd = os.pidfd_open(running)
+        self._gone.clear()
 
     def _start(self) -> int:
         with self._log.open("ab") as log:
@@ -100,23 +101,22 @@ class Keeper:
         self._note.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
         return pid
 
-    async def _ended(self) -> None:
+    async def _wait(self) -> None:
         """Wait until the process is gone; a pidfd becomes readable then, child of ours or not."""
-        if self._pidfd is None:
-            return
+        assert self._pidfd is not None
         loop = asyncio.get_running_loop()
-        gone = loop.create_future()
-        loop.add_reader(self._pidfd, lambda: gone.done() or gone.set_result(None))
+        readable = asyncio.Event()
+        loop.add_reader(self._pidfd, readable.set)
         try:
-            await gone
+            await readable.wait()
         finally:
             loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
         if self._process:
             self._process.wait()
             self._process = None
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
+        self._gone.set()
 
     def _signal(self, number: int) -> None:
         if self._pidfd is not None:

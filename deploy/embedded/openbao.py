@@ -98,8 +98,17 @@ def _request(number: int, path: str, data: dict[str, Any]) -> str:
     return f"""  request "step-{number}" {{
     operation = "update"
     path = "{path}"
-    data = {json.dumps(data)}
+    data = {_map(data)}
   }}"""
+
+
+def _map(data: dict[str, Any]) -> str:
+    """A map in HCL: like JSON, with '=' between name and value."""
+    members = (
+        f"{json.dumps(name)} = {_map(value) if isinstance(value, dict) else json.dumps(value)}"
+        for name, value in data.items()
+    )
+    return "{ " + ", ".join(members) + " }"
 
 
 def _quoted(value: object) -> str:
