@@ -53,3 +53,36 @@ def flask_app(version: str = "1") -> dict[str, str]:
 
 def dash_app(version: str = "1") -> dict[str, str]:
     return {"app.py": DASH.format(version=version), "requirements.txt": "dash==4.4.1\n"}
+
+
+LIVE = """\
+import asyncio
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import PlainTextResponse
+
+app = FastAPI()
+VERSION = "{version}"
+
+@app.get("/version")
+async def version():
+    return PlainTextResponse(VERSION)
+
+@app.get("/slow")
+async def slow(seconds: float = 2.0):
+    await asyncio.sleep(seconds)
+    return PlainTextResponse(VERSION)
+
+@app.websocket("/ws")
+async def echo(socket: WebSocket):
+    await socket.accept()
+    while True:
+        await socket.send_text(await socket.receive_text())
+"""
+
+
+def live_app(version: str = "1") -> dict[str, str]:
+    """Answers quickly, slowly and over a WebSocket."""
+    return {
+        "app.py": LIVE.format(version=version),
+        "requirements.txt": "fastapi==0.165.0\nuvicorn==0.54.0\nwebsockets==17.4\n",
+    }

@@ -18,7 +18,11 @@ from deploy.embedded.credentials import free_ports
 from deploy.embedded.layout import CHECKOUT, Layout
 from deploy.embedded.supervisor import holder
 
-CLEAN_GIT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+CLEAN_GIT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+}
 WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 
 
@@ -68,7 +72,12 @@ class Platform:
         return f"http://ada:{token or self.token}@127.0.0.1:{self.port}/-/git/{app}.git"
 
     def push(
-        self, repository: Path, app: str, branch: str = "main", *options: str, token: str | None = None
+        self,
+        repository: Path,
+        app: str,
+        branch: str = "main",
+        *options: str,
+        token: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """`git push`; standard output and error in `stdout`."""
         return git(repository, "push", *options, self.git_url(app, token), branch)
