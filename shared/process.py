@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ Handler = Callable[[Event, Any, Any], Awaitable[None]]
 """handler(event, tx, parts): runs in the transaction `tx`, which also holds the inbox row."""
 
 Answerer = Callable[[dict[str, Any], Any], Awaitable[dict[str, Any]]]
-Duty = Callable[[], Awaitable[None]]
+Duty = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass

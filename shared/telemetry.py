@@ -4,7 +4,7 @@ Spans are exported by OTLP over HTTP when an endpoint is set; without one they a
 the trace context still travels with events so that log lines of one push can be found together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ def shut_down() -> None:
 
 
 @contextmanager
-def span(name: str, parent: str | None = None, **attributes: Any) -> Iterator[trace.Span]:
+def span(name: str, parent: str | None = None, **attributes: Any) -> Generator[trace.Span]:
     """A span named `name`; `parent` is a `traceparent`, else the current span is the parent."""
     above = _PROPAGATOR.extract({"traceparent": parent}) if parent else context.get_current()
     with _TRACER.start_as_current_span(

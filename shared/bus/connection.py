@@ -85,7 +85,7 @@ class Bus:
             inbox_prefix=f"_INBOX_{self.name}",
             allow_reconnect=True,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_SECONDS,
+            reconnect_time_wait=RECONNECT_SECONDS,  # pyright: ignore[reportArgumentType]
             connect_timeout=3,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nats.js.errors
 from nats.js.api import ObjectMeta, ObjectMetaOptions
@@ -52,7 +53,7 @@ class ObjectStore:
     def _store(self) -> NatsObjectStore:
         return NatsObjectStore(name=OBJECT_STORE, stream=f"OBJ_{OBJECT_STORE}", js=self._bus.js)
 
-    async def _try(self, operation):  # type: ignore[no-untyped-def]
+    async def _try(self, operation: Awaitable[Any]) -> Any:
         from shared.bus.connection import NATS_AWAY
 
         try:

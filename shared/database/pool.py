@@ -6,7 +6,7 @@ the `Session`, whose loss is what tells a process that it no longer holds its le
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Database:
                 self._pool.terminate()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self) -> AsyncGenerator[Any]:
         """A connection outside a transaction. Raises `Unavailable` while the server is away."""
         if self._pool is None:
             raise Unavailable("The database is not connected yet; try again in a moment.")
@@ -79,7 +79,7 @@ class Database:
             raise _unavailable(error) from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def transaction(self) -> AsyncGenerator[Any]:
         """A connection inside a transaction, committed when the block ends without an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
@@ -105,7 +105,7 @@ class Database:
         await self._session.listen(channel, callback)
 
     @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[asyncio.Event]:
+    async def lease(self, name: str) -> AsyncGenerator[asyncio.Event]:
         """Wait until this process alone holds the lease `name` of this service.
 
         Yields an event that is set when the lease was lost with its connection; the holder must

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -51,7 +51,7 @@ class Session:
                 await self._connection.add_listener(channel, self._hear)
 
     @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[asyncio.Event]:
+    async def lease(self, name: str) -> AsyncGenerator[asyncio.Event]:
         key = _lock_key(name)
         while not await self._query("select pg_try_advisory_lock($1)", key):
             await asyncio.sleep(LEASE_POLL_SECONDS)
