@@ -19,7 +19,7 @@ _TRACER = trace.get_tracer("moorage")
 
 
 def configure(process: str, instance: str, endpoint: str | None) -> None:
-    """Set up the process's tracer; spans leave it only when `endpoint` (OTLP/HTTP base URL) is set."""
+    """Set up the tracer; spans leave the process only when `endpoint` (an OTLP base URL) is set."""
     resource = Resource.create(
         {"service.name": f"moorage-{process}", "service.instance.id": instance}
     )

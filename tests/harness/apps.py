@@ -1,4 +1,4 @@
-"""Small apps to push. The quick one needs one small package; the others are what data people write."""
+"""Small apps to push: one needs one small package, the others are what data people write."""
 
 FLASK = """\
 import os, time

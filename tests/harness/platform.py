@@ -64,7 +64,7 @@ class Platform:
         return self.layout.admin_token.read_text().strip()
 
     def client(self, token: str | None = None, **options: object) -> httpx.Client:
-        """An HTTP client that carries an API token (the administrator's unless another is given)."""
+        """An HTTP client with an API token, the administrator's unless another is given."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)  # type: ignore[arg-type]
 

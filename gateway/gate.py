@@ -1,0 +1,81 @@
+"""What all connections of one gateway process share."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.door import Door
+from gateway.pools import Pools
+from gateway.requests import RequestReader
+from gateway.responses import ResponseReader
+from gateway.table import Table
+
+if TYPE_CHECKING:
+    from gateway.client import ClientConnection
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes and seconds."""
+
+    head: int = 64 * 1024
+    held: int = 64 * 1024
+    """Pipelined bytes kept while a request is under way."""
+    buffer: int = 256 * 1024
+    """Unsent bytes towards one side before the other side is paused."""
+    head_seconds: float = 30.0
+    idle_seconds: float = 75.0
+    linger_seconds: float = 5.0
+    closing_seconds: float = 60.0
+    connect_seconds: float = 5.0
+
+
+@dataclass
+class Gate:
+    """The parts of the data path; `scheme` is how people reach this gateway."""
+
+    table: Table
+    door: Door
+    pools: Pools
+    ready: "Ready"
+    scheme: str = "http"
+    limits: Limits = field(default_factory=Limits)
+    requests: RequestReader = field(default_factory=RequestReader)
+    responses: ResponseReader = field(default_factory=ResponseReader)
+    clients: "set[ClientConnection]" = field(default_factory=lambda: set())
+    stopping: bool = False
+    _tasks: set[asyncio.Task[None]] = field(default_factory=lambda: set())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def keep_deadlines(self) -> None:
+        """Close connections that took too long over a head, or idled too long; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            now = loop.time()
+            for client in [one for one in self.clients if one.deadline < now]:
+                client.expire()
+
+    async def stop(self, seconds: float) -> None:
+        """Let what is under way finish, for so many seconds; WebSockets are closed at once."""
+        self.stopping = True
+        for client in tuple(self.clients):
+            client.stop()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.clients and loop.time() < end:
+            await asyncio.sleep(0.02)
+        for client in tuple(self.clients):
+            client.abort()
+
+
+@dataclass
+class Ready:
+    """Whether this gateway knows where to send anything: from the disk or from the bus."""
+
+    table: bool = False

@@ -1,0 +1,301 @@
+"""A client's request head: read strictly, and what of it may go on to a target."""
+
+import base64
+import binascii
+import re
+from typing import NamedTuple
+
+from gateway.fields import (
+    HOP_BY_HOP,
+    TOKEN,
+    BadHead,
+    Memory,
+    hop_options,
+    length_of,
+    split,
+    value_of,
+)
+
+SESSION_COOKIE = b"moorage_session"
+STICKY_COOKIE = b"moorage_instance"
+TOKEN_PREFIX = b"mrg_"
+
+_LINE = re.compile(rb"(" + TOKEN + rb'{1,32}) ([!"$-~]+) HTTP/1\.([01])')
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_FIRST_ENCODED = re.compile(rb"/[^/]*(?:%2f|%5c|%00|\\)", re.IGNORECASE)
+
+# Rewritten in their canonical form, or for the platform alone.
+_OURS = HOP_BY_HOP | {
+    b"authorization",
+    b"content-length",
+    b"cookie",
+    b"expect",
+    b"forwarded",
+    b"script-name",
+    b"transfer-encoding",
+    b"x-original-url",
+    b"x-rewrite-url",
+}
+_FORGED = (b"x-forwarded-", b"x-moorage-")
+_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"origin"))
+_READ = _ONCE | {
+    b"connection",
+    b"upgrade",
+    b"expect",
+    b"accept",
+    b"cookie",
+    b"sec-fetch-site",
+    b"sec-fetch-mode",
+}
+
+
+class RequestFields(NamedTuple):
+    """What a header block says, and the block as targets may see it (each line ends with CRLF).
+
+    `length` is None without Content-Length. `token` is a platform token, from Bearer or from the
+    password of Basic. `basic` says that Authorization was Basic of any kind. `for_app` lacks the
+    platform's cookie and token; `for_auth` has them.
+    """
+
+    host: bytes
+    length: int | None
+    chunked: bool
+    close: bool
+    websocket: bool
+    expects: bool
+    html: bool
+    session: bytes | None
+    sticky: bytes | None
+    token: bytes | None
+    basic: bool
+    origin: bytes | None
+    fetch_site: bytes | None
+    for_app: bytes
+    for_auth: bytes
+
+
+class Request(NamedTuple):
+    """A request head. `path` begins with a slash and has no query; `query` keeps its `?`."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    minor: int
+    fields: RequestFields
+
+    @property
+    def has_body(self) -> bool:
+        return self.fields.chunked or bool(self.fields.length)
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self.minor == 1 and not self.fields.close
+
+    @property
+    def upgrades(self) -> bool:
+        """A WebSocket handshake (RFC 6455, 4.1): GET, HTTP/1.1, no body."""
+        return (
+            self.fields.websocket
+            and self.method == b"GET"
+            and self.minor == 1
+            and not self.has_body
+        )
+
+
+class RequestReader:
+    """Reads request heads; remembers header blocks that it has read before."""
+
+    def __init__(self) -> None:
+        self._memory: Memory[RequestFields] = Memory()
+
+    def read(self, head: bytes) -> Request:
+        """A request from its head, the last header's CRLF included and the empty line not."""
+        end = head.find(b"\r\n")
+        line = _LINE.fullmatch(head, 0, end)
+        if line is None:
+            raise BadHead("The request line is not method, target and HTTP/1.1.")
+        fields = self._memory.recall(head[end:], read_fields)
+        method, target, minor = line.groups()
+        return _request(method, target, 1 if minor == b"1" else 0, fields)
+
+
+def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:
+    if method in (b"CONNECT", b"TRACE"):
+        raise BadHead("This method is not served here.", 405)
+    if minor == 1 and not fields.host:
+        raise BadHead("Host is missing.")
+    if minor == 0 and fields.chunked:
+        raise BadHead("HTTP/1.0 has no chunked bodies.")
+    if target[:1] != b"/":
+        target = _origin_form(method, target, fields.host)
+    path, mark, query = target.partition(b"?")
+    _check_path(path)
+    return Request(method, path, mark + query, minor, fields)
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
+    """The absolute form is taken when it names the same authority as Host (RFC 9112, 3.2.2)."""
+    if target == b"*" and method == b"OPTIONS":
+        return b"/*"
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise BadHead("The request target must begin with a slash.")
+    authority, path = absolute.groups()
+    if authority.lower() != host.lower():
+        raise BadHead("The request target names another host than Host does.")
+    return path if path.startswith(b"/") else b"/" + path
+
+
+def _check_path(path: bytes) -> None:
+    """Refuse what could lead an app, but not us, to another first segment."""
+    if (b"." in path or b"%2" in path) and _DOTS.search(path):
+        raise BadHead("The path has dot segments; send the resolved path.")
+    if (b"%" in path or b"\\" in path) and _FIRST_ENCODED.match(path):
+        raise BadHead("The first path segment holds an encoded slash or a backslash.")
+
+
+def read_fields(block: bytes) -> RequestFields:
+    """A request's header block; BadHead for what parsers disagree about."""
+    names, lines = split(block)
+    if len(names) != len(set(names)):
+        _refuse_doubles(names)
+    found: dict[bytes, bytes] = {}
+    for name, line in zip(names, lines, strict=True):
+        if name in _READ:
+            value = value_of(name, line)
+            found[name] = _joined(name, found[name], value) if name in found else value
+    return _verdict(names, lines, found)
+
+
+def _refuse_doubles(names: list[bytes]) -> None:
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise BadHead(f"{name.decode().title()} is given more than once.")
+
+
+def _joined(name: bytes, first: bytes, second: bytes) -> bytes:
+    return first + (b"; " if name == b"cookie" else b", ") + second
+
+
+def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) -> RequestFields:
+    length, chunked = _framing(found)
+    hops = hop_options(found.get(b"connection", b""))
+    host = _host(found)
+    expects = _expectation(found)
+    authorization = found.get(b"authorization", b"")
+    token = _platform_token(authorization)
+    jar = Cookies(found.get(b"cookie", b""))
+    kept = _kept(names, lines, frozenset(hops))
+    kept += _canonical(length, chunked, expects)
+    own = b"" if token or not authorization else b"Authorization: " + authorization + b"\r\n"
+    all_cookies = _line(b"Cookie", found.get(b"cookie", b""))
+    return RequestFields(
+        host=host,
+        length=length,
+        chunked=chunked,
+        close=b"close" in hops,
+        websocket=b"upgrade" in hops and found.get(b"upgrade", b"").lower() == b"websocket",
+        expects=expects,
+        html=b"text/html" in found.get(b"accept", b"").lower(),
+        session=jar.session,
+        sticky=jar.sticky,
+        token=token,
+        basic=authorization[:6].lower() == b"basic ",
+        origin=found.get(b"origin"),
+        fetch_site=found.get(b"sec-fetch-site"),
+        for_app=kept + own + _line(b"Cookie", jar.others),
+        for_auth=kept + _line(b"Authorization", authorization) + all_cookies,
+    )
+
+
+def _framing(found: dict[bytes, bytes]) -> tuple[int | None, bool]:
+    """Length and chunkedness; both at once, or any coding but chunked, is refused (RFC 9112, 6)."""
+    coding = found.get(b"transfer-encoding")
+    length = found.get(b"content-length")
+    if coding is not None and length is not None:
+        raise BadHead("Content-Length and Transfer-Encoding exclude each other.")
+    if coding is not None and coding.lower() != b"chunked":
+        raise BadHead("No Transfer-Encoding but chunked is known here.", 501)
+    return (None if length is None else length_of(length)), coding is not None
+
+
+def _host(found: dict[bytes, bytes]) -> bytes:
+    host = found.get(b"host", b"")
+    if host and not _HOST.fullmatch(host):
+        raise BadHead("Host is not a host name and port.")
+    return host
+
+
+def _expectation(found: dict[bytes, bytes]) -> bool:
+    expect = found.get(b"expect")
+    if expect is not None and expect.lower() != b"100-continue":
+        raise BadHead("No expectation but 100-continue can be met.", 417)
+    return expect is not None
+
+
+def _kept(names: list[bytes], lines: list[bytes], hops: frozenset[bytes]) -> bytes:
+    """The lines that go on as they are. Names with an underscore never do: WSGI and CGI cannot
+    tell X_Moorage_User from X-Moorage-User."""
+    kept = [
+        line
+        for name, line in zip(names, lines, strict=True)
+        if name not in _OURS
+        and not name.startswith(_FORGED)
+        and b"_" not in name
+        and name not in hops
+    ]
+    return b"\r\n".join(kept) + b"\r\n" if kept else b""
+
+
+def _canonical(length: int | None, chunked: bool, expects: bool) -> bytes:
+    text = b"" if length is None else b"Content-Length: %d\r\n" % length
+    if chunked:
+        text += b"Transfer-Encoding: chunked\r\n"
+    return text + b"Expect: 100-continue\r\n" if expects else text
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    return name + b": " + value + b"\r\n" if value else b""
+
+
+def _platform_token(authorization: bytes) -> bytes | None:
+    """A token of ours in Bearer, or as the password in Basic (git's way); else None."""
+    scheme, _, rest = authorization.partition(b" ")
+    rest = rest.strip(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            rest = base64.b64decode(rest, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return None
+    elif scheme.lower() != b"bearer":
+        return None
+    return rest if rest.startswith(TOKEN_PREFIX) else None
+
+
+class Cookies:
+    """The Cookie header: the platform's own values, and the others as one header value.
+
+    Of several cookies of our name the last counts: browsers send longer paths first, and ours has
+    the path `/`, so a page cannot put another in its place by setting one for its own path.
+    """
+
+    __slots__ = ("others", "session", "sticky")
+
+    def __init__(self, header: bytes) -> None:
+        self.session: bytes | None = None
+        self.sticky: bytes | None = None
+        others: list[bytes] = []
+        for pair in header.split(b";") if header else ():
+            name, _, value = pair.strip(b" \t").partition(b"=")
+            self._take(name.strip(b" \t"), value.strip(b" \t"), pair, others)
+        self.others = b"; ".join(others)
+
+    def _take(self, name: bytes, value: bytes, pair: bytes, others: list[bytes]) -> None:
+        if name == SESSION_COOKIE:
+            self.session = value
+        elif name == STICKY_COOKIE:
+            self.sticky = value
+        elif name or value:
+            others.append(pair.strip(b" \t"))

@@ -1,0 +1,127 @@
+"""A target's response head: targets are no more to be trusted than clients."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from gateway.fields import (
+    HOP_BY_HOP,
+    BadHead,
+    Memory,
+    hop_options,
+    length_of,
+    split,
+    value_of,
+)
+from gateway.requests import SESSION_COOKIE, STICKY_COOKIE
+
+_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
+_OURS = HOP_BY_HOP | {b"content-length", b"transfer-encoding"}
+# An app must neither widen a service worker's reach beyond its path nor empty the whole origin.
+_NOT_FOR_APPS = frozenset((b"service-worker-allowed", b"clear-site-data"))
+_READ = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-type"))
+_OUR_COOKIES = re.compile(
+    rb"set-cookie:[ \t]*(?:" + SESSION_COOKIE + rb"|" + STICKY_COOKIE + rb")[ \t]*(?:=|;|$)",
+    re.IGNORECASE,
+)
+
+
+class ResponseFields(NamedTuple):
+    """What a response's header block says; the two blocks lack framing and hop-by-hop headers."""
+
+    length: int | None
+    chunked: bool
+    close: bool
+    keep_alive: bool
+    websocket: bool
+    event_stream: bool
+    from_app: bytes
+    from_platform: bytes
+
+
+class Response(NamedTuple):
+    """A response head; `reason` may be empty."""
+
+    status: int
+    reason: bytes
+    minor: int
+    fields: ResponseFields
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self.minor == 1 and not self.fields.close
+
+
+class ResponseReader:
+    """Reads response heads; remembers header blocks that it has read before."""
+
+    def __init__(self) -> None:
+        self._memory: Memory[ResponseFields] = Memory(most=1024, longest=2048)
+
+    def read(self, head: bytes) -> Response:
+        """A response from its head, the last header's CRLF included and the empty line not."""
+        end = head.find(b"\r\n")
+        line = _LINE.fullmatch(head, 0, end)
+        if line is None:
+            raise BadHead("The status line is not HTTP/1.1 and a status.", 502)
+        fields = self._memory.recall(head[end:], read_fields)
+        minor, status, reason = line.groups()
+        return Response(int(status), reason or b"", 1 if minor == b"1" else 0, fields)
+
+
+def read_fields(block: bytes) -> ResponseFields:
+    """A response's header block; BadHead when its framing is ambiguous."""
+    names, lines = split(block)
+    found: dict[bytes, bytes] = {}
+    for name, line in zip(names, lines, strict=True):
+        if name in _READ:
+            _note(found, name, value_of(name, line))
+    coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
+    if coding is not None and (length is not None or coding.lower() != b"chunked"):
+        raise BadHead("The response's framing is ambiguous.", 502)
+    hops = frozenset(hop_options(found.get(b"connection", b"")))
+    kept = _kept(names, lines, hops)
+    return ResponseFields(
+        length=None if length is None else length_of(length),
+        chunked=coding is not None,
+        close=b"close" in hops,
+        keep_alive=b"keep-alive" in hops,
+        websocket=b"upgrade" in hops and _upgrades_to_websocket(names, lines),
+        event_stream=found.get(b"content-type", b"").lower().startswith(b"text/event-stream"),
+        from_app=_block(line for name, line in kept if not _withheld(name, line)),
+        from_platform=_block(line for _, line in kept),
+    )
+
+
+def _note(found: dict[bytes, bytes], name: bytes, value: bytes) -> None:
+    if name in found and name in (b"content-length", b"transfer-encoding"):
+        raise BadHead(f"{name.decode().title()} is given more than once.", 502)
+    found[name] = found[name] + b", " + value if name in found else value
+
+
+def _kept(
+    names: list[bytes], lines: list[bytes], hops: frozenset[bytes]
+) -> list[tuple[bytes, bytes]]:
+    return [
+        (name, line)
+        for name, line in zip(names, lines, strict=True)
+        if name not in _OURS and name not in hops
+    ]
+
+
+def _withheld(name: bytes, line: bytes) -> bool:
+    if name == b"set-cookie":
+        return _OUR_COOKIES.match(line) is not None
+    return name in _NOT_FOR_APPS
+
+
+def _upgrades_to_websocket(names: list[bytes], lines: list[bytes]) -> bool:
+    values = [
+        value_of(name, line) for name, line in zip(names, lines, strict=True) if name == b"upgrade"
+    ]
+    return len(values) == 1 and values[0].lower() == b"websocket"
+
+
+def _block(lines: Iterable[bytes]) -> bytes:
+    text = b"\r\n".join(lines)
+    return text + b"\r\n" if text else b""

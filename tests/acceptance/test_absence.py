@@ -1,0 +1,125 @@
+"""Each part absent in turn: what needs it waits and says so, everything else goes on."""
+
+import contextlib
+import time
+
+import httpx
+import pytest
+
+from shared.events.catalogue import ALL_SERVICES
+from tests.harness.apps import flask_app
+from tests.harness.platform import commit, repository, until
+
+
+@pytest.fixture(scope="module")
+def app(platform, tmp_path_factory):
+    source = repository(tmp_path_factory.mktemp("lasting") / "src", flask_app("0"))
+    pushed = platform.push(source, "lasting")
+    assert pushed.returncode == 0, pushed.stdout
+    return source
+
+
+def answers(platform) -> bool:
+    with platform.client() as client:
+        return client.get("/lasting/").status_code == 200
+
+
+def version(platform) -> str:
+    with platform.client() as client:
+        return client.get("/lasting/").json()["version"]
+
+
+@pytest.mark.parametrize("service", [*ALL_SERVICES, "nats", "postgres", "openbao"])
+def test_the_app_answers_while_a_part_is_away_and_a_push_waits_for_it(platform, app, service):
+    name = service if service in ("nats", "postgres", "openbao") else f"{service}-1"
+    new = f"without-{service}"
+    commit(app, flask_app(new))
+    pushing = platform.start_push(app, "lasting")
+    platform.suspend(name)
+    try:
+        until(lambda: answers(platform), 10)
+        time.sleep(2)
+        assert answers(platform)
+    finally:
+        platform.resume(name)
+    output, _ = pushing.communicate(timeout=120)
+    if pushing.returncode != 0:
+        # The part that was away may have been one that the push could not do without.
+        assert "remote:" in output or "fatal:" in output or "error:" in output
+        again = platform.push(app, "lasting")
+        assert again.returncode == 0, output + again.stdout
+    until(lambda: version(platform) == new, 60)
+
+
+@pytest.mark.parametrize(
+    "process",
+    [*(f"{service}-1" for service in ALL_SERVICES), "gateway-1", "nats", "postgres", "openbao"],
+)
+def test_kill_9_of_each_process_during_a_deploy(platform, app, process):
+    new = f"killed-{process}"
+    commit(app, flask_app(new))
+    pushing = platform.start_push(app, "lasting")
+    until(lambda: True, 1)
+    time.sleep(0.4)
+    platform.kill(process)
+    output, _ = pushing.communicate(timeout=150)
+
+    def converged() -> bool:
+        with contextlib.suppress(httpx.HTTPError, AssertionError, ValueError):
+            return answers(platform)
+        return False
+
+    until(converged, 60)
+    if pushing.returncode == 0:
+        until(lambda: version(platform) == new, 30)
+    else:
+
+        def pushed_again() -> bool:
+            return platform.push(app, "lasting").returncode == 0
+
+        until(pushed_again, 90, every=1)
+        assert version(platform) == new
+    with platform.client() as client:
+
+        def settled() -> bool:
+            found = client.get("/-/api/v1/apps/lasting/instances").json()
+            return [one["state"] for one in found] == ["healthy"]
+
+        until(settled, 90)
+
+
+def test_only_the_gateway_alive(platform, app):
+    """With every service and server gone, the app answers to people already signed in."""
+    names = [f"{service}-1" for service in ALL_SERVICES] + ["nats", "postgres", "openbao"]
+    platform.suspend("supervisor")
+    try:
+        for name in names:
+            platform.kill(name)
+        for _ in range(20):
+            assert answers(platform)
+        platform.kill("gateway-1")
+    finally:
+        platform.resume("supervisor")
+    until(lambda: _answers_quietly(platform), 60)
+    platform.up()
+
+
+def test_the_supervisor_is_killed_and_another_takes_over(platform, app):
+    before = {name: platform.pid(name) for name in ("nats", "postgres", "gateway-1", "router-1")}
+    platform.kill("supervisor")
+    assert answers(platform)
+    platform.up()
+    assert {name: platform.pid(name) for name in before} == before
+
+
+def test_down_and_up_lose_nothing(platform, app):
+    assert "stopped" in platform.down()
+    platform.up()
+    until(lambda: _answers_quietly(platform), 60)
+    assert "running already" in platform.up()
+
+
+def _answers_quietly(platform) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return answers(platform)
+    return False
