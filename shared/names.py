@@ -18,8 +18,8 @@ def check_app_name(name: str) -> str:
     if is_app_name(name):
         return name
     raise Invalid(
-        f"'{printable(name)}' cannot be the name of an app: use up to 63 lower-case letters, digits "
-        "and hyphens, beginning with a letter and not ending with a hyphen."
+        f"'{printable(name)}' cannot be the name of an app: use up to 63 lower-case letters, "
+        "digits and hyphens, beginning with a letter and not ending with a hyphen."
     )
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-
 from deploy.embedded import instances, probes, sample
 from deploy.embedded.children import running_pid
 from deploy.embedded.layout import CHECKOUT, Layout

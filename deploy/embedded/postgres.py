@@ -117,7 +117,7 @@ async def provision(layout: Layout) -> None:
     owner = await asyncpg.connect(url(layout, "postgres"), password=password)
     try:
         await owner.execute(
-            f"revoke all on database {DATABASE} from public; revoke all on schema public from public"
+            f"revoke all on database {DATABASE} from public;revoke all on schema public from public"
         )
         for service in ALL_SERVICES:
             await _provision_service(owner, layout, service)

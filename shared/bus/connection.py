@@ -104,7 +104,8 @@ class Bus:
 
     async def abandon(self) -> None:
         """Part without sending anything, from a server that cannot be used yet."""
-        with contextlib.suppress(*NATS_AWAY):
+        # A client that never began to connect asserts that it did.
+        with contextlib.suppress(*NATS_AWAY, AssertionError):
             await self._client.close()
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -147,15 +148,21 @@ class Bus:
     async def on_progress(
         self, deploy_id: str, callback: Callable[[str], None]
     ) -> Callable[[], Awaitable[None]]:
-        """Call back with each line of a deploy; the coroutine function returned ends it."""
+        """Call back with each line of a deploy; the coroutine function returned ends it.
+
+        Raises `Unavailable` while the bus is away.
+        """
 
         async def hear(message: Msg) -> None:
             callback(message.data.decode(errors="replace"))
 
-        subscription = await self._client.subscribe(f"progress.{deploy_id}", cb=hear)
-        # A flush alone is no barrier: it may overtake the buffered subscription.
-        for _ in range(2):
-            await self._client.flush()
+        try:
+            subscription = await self._client.subscribe(f"progress.{deploy_id}", cb=hear)
+            # A flush alone is no barrier: it may overtake the buffered subscription.
+            for _ in range(2):
+                await self._client.flush()
+        except NATS_AWAY as error:
+            raise Unavailable("The platform's bus does not answer; try again shortly.") from error
         return subscription.unsubscribe
 
     def bucket(self, name: str) -> Bucket:

@@ -52,7 +52,7 @@ class Lane:
             self.awaited = None
 
     def pop(self) -> tuple[int, Msg] | None:
-        """The message to handle next, None while there is none or an earlier one must come first."""
+        """The message to handle next; None while there is none or an earlier must come first."""
         if self.running or self.awaited is not None or not self.waiting:
             return None
         return heappop(self.waiting)

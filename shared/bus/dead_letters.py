@@ -6,6 +6,7 @@ headers and its payload is the event as it was.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import nats.js.errors
@@ -43,8 +44,11 @@ class DeadLetters:
             ) from error
 
     async def list(self) -> list[dict[str, Any]]:
-        """The newest letters: id, service, type, app, reason, attempts and the event's id."""
-        info = await self._bus.js.stream_info(topology.DEAD_LETTERS)
+        """The newest letters: id, service, type, app, reason, attempts and the event's id.
+
+        Raises `Unavailable`.
+        """
+        info = await self._ask(self._bus.js.stream_info(topology.DEAD_LETTERS))
         first, last = info.state.first_seq, info.state.last_seq
         letters: list[dict[str, Any]] = []
         for sequence in range(last, max(first, 1) - 1, -1):
@@ -68,17 +72,27 @@ class DeadLetters:
         await self.delete(letter)
 
     async def delete(self, letter: int) -> None:
-        """Drop the letter. Raises `NotFound`."""
+        """Drop the letter. Raises `NotFound` or `Unavailable`."""
         await self._raw(letter)
-        await self._bus.js.delete_msg(topology.DEAD_LETTERS, letter)
+        await self._ask(self._bus.js.delete_msg(topology.DEAD_LETTERS, letter))
 
     async def _raw(self, sequence: int) -> Any:
         try:
-            return await self._bus.js.get_msg(topology.DEAD_LETTERS, sequence)
+            return await self._ask(self._bus.js.get_msg(topology.DEAD_LETTERS, sequence))
         except nats.js.errors.NotFoundError as error:
             raise NotFound(
                 f"There is no dead letter {sequence}; list them with 'moorage dead-letters'."
             ) from error
+
+    async def _ask(self, question: Awaitable[Any]) -> Any:
+        from shared.bus.connection import NATS_AWAY
+
+        try:
+            return await question
+        except nats.js.errors.NotFoundError:
+            raise
+        except NATS_AWAY as error:
+            raise Unavailable("The platform's bus does not answer; try again shortly.") from error
 
     async def _read(self, sequence: int) -> dict[str, Any]:
         raw = await self._raw(sequence)

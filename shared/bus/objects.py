@@ -20,7 +20,7 @@ CHUNK_BYTES = 512 * 1024
 
 
 class ObjectStore:
-    """Files by name, streamed both ways. Every method raises `Unavailable` while the bus is away."""
+    """Files by name, streamed both ways. All raise `Unavailable` while the bus is away."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

@@ -89,7 +89,8 @@ def _objects(process: str) -> list[str]:
     if process in OBJECT_WRITERS:
         subjects += [f"$O.{OBJECT_STORE}.>", f"$JS.API.STREAM.PURGE.{stream}"]
     if process in OBJECT_READERS:
-        subjects += _reading(stream)
+        # The client looks the stream up by its subject before it reads an object.
+        subjects += [*_reading(stream), "$JS.API.STREAM.NAMES"]
     return subjects
 
 

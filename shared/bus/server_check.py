@@ -37,8 +37,9 @@ async def _syncs_always(client: Client) -> bool:
         reply = await client.request(SERVER_SUBJECT, b"", timeout=5)
     except Error as error:
         raise RuntimeError(
-            f"This NATS server does not answer '{SERVER_SUBJECT}': export $SYS.REQ.SERVER.PING.VARZ "
-            "from the system account under that name (docs/reference/configuration.md)."
+            f"This NATS server does not answer '{SERVER_SUBJECT}': export "
+            "$SYS.REQ.SERVER.PING.VARZ from the system account under that name "
+            "(docs/reference/configuration.md)."
         ) from error
     varz = orjson.loads(reply.data)
     config = varz.get("data", {}).get("jetstream", {}).get("config", {})

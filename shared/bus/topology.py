@@ -1,4 +1,4 @@
-"""What must exist in JetStream: one stream of events, one of dead letters, buckets, one object store.
+"""What must exist in JetStream: the events, the dead letters, the buckets and the object store.
 
 Whoever finds a piece missing makes it, with exactly these settings, so that losing the whole store
 of the server costs a re-publish and nobody's attention.

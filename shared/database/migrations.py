@@ -1,4 +1,4 @@
-"""The migration runner: numbered SQL files, each applied once, in order, in a transaction of its own.
+"""The migration runner: numbered SQL files, each applied once, in order, in one transaction.
 
 The ground's own tables (outbox, inbox) come first in every schema. Several processes may start at
 once: an advisory lock lets one of them work while the others wait.

@@ -101,7 +101,7 @@ class Database:
             return await connection.execute(sql, *arguments)
 
     async def listen(self, channel: str, callback: Callable[[str], None]) -> None:
-        """Call `callback(payload)` on every NOTIFY, and with "" whenever some may have been missed."""
+        """Call `callback(payload)` on every NOTIFY, and with "" when some may have been missed."""
         await self._session.listen(channel, callback)
 
     @asynccontextmanager

@@ -36,7 +36,7 @@ class AppDeleted(EventData):
 
 
 class AppPushed(EventData):
-    """Source was pushed to the deploy branch and lies in the object store as `sources/<source>.tar`.
+    """Source was pushed to the deploy branch; the object store has it as `sources/<source>.tar`.
 
     `source` is the SHA-256 of the archive in hexadecimal, `size` its length in bytes.
     """
