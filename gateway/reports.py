@@ -57,7 +57,8 @@ class Reports:
                 await asyncio.sleep(min(1.0, repeat))
                 continue
             try:
-                await asyncio.wait_for(self._news.wait(), repeat)
+                async with asyncio.timeout(repeat):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 

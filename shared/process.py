@@ -37,6 +37,7 @@ logger = get_logger(__name__)
 
 PRESENCE_TTL_SECONDS = 15.0
 PRESENCE_SECONDS = 5.0
+STOP_SECONDS = 10.0
 
 Handler = Callable[[Event, Any, Any], Awaitable[None]]
 """handler(event, tx, parts): runs in the transaction `tx`, which also holds the inbox row."""
@@ -147,7 +148,7 @@ async def _serve(ground: Ground, service: Service, health: Health, stopping: asy
         await stop()
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait(tasks, timeout=STOP_SECONDS)
     with suppress(Unavailable, *NATS_AWAY):
         await ground.bus.bucket("targets").delete(f"{ground.name}.{ground.settings.instance}")
     logger.info("stopped")

@@ -49,7 +49,8 @@ class News:
     async def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Return on any news, or after `seconds` so that a lost notification costs no more."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         if not self._event.is_set():
             self.changed = True
         self._event.clear()

@@ -81,7 +81,8 @@ class Repair:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._clock)
+            async with asyncio.timeout(self._clock):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _finish(self, intent: str, app: str, version: int) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+LISTING_SECONDS = 30.0
 SILENCE_SECONDS = 12.0
 """A watch that hears neither a value nor a heartbeat for so long begins again."""
 
@@ -76,10 +77,11 @@ class Bucket:
                 found[key] = value
 
         try:
-            await asyncio.wait_for(self._follow(take, synced := asyncio.Event(), once=True), 30)
+            async with asyncio.timeout(LISTING_SECONDS):
+                await self._follow(take, asyncio.Event(), once=True)
         except _away() as error:
+            await self._bus.ensure_topology()
             raise _unavailable(self.name) from error
-        assert synced.is_set()
         return found
 
     async def watch(self, on_change: OnChange, on_synced: Callable[[], None] | None = None) -> None:
@@ -144,7 +146,8 @@ class Bucket:
     ) -> None:
         expected = 1
         while not (once and synced.is_set()):
-            message = await asyncio.wait_for(heard.get(), SILENCE_SECONDS)
+            async with asyncio.timeout(SILENCE_SECONDS):
+                message = await heard.get()
             if message is None:
                 raise ConnectionResetError("the bus connection was lost and is back")
             if message.headers and message.headers.get("Status"):

@@ -113,7 +113,8 @@ class Consumer:
                 if not self._asked and free:
                     await self._pull(inbox, free)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), PULL_SECONDS + 10)
+                    async with asyncio.timeout(PULL_SECONDS + 10):
+                        await self._wake.wait()
                     continue
                 self._trouble = "the server did not answer a pull"
         finally:

@@ -53,7 +53,8 @@ class Relay:
                 await asyncio.sleep(0.5)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
 
     async def _check_stream(self) -> None:
         created_at = await self._bus.events_created_at()

@@ -80,7 +80,8 @@ class Session:
     async def _keep(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), timeout=5)
+                async with asyncio.timeout(5):
+                    await self._broken.wait()
             if self._broken.is_set() or not await self._query("select true"):
                 self._declare_lost()
                 await self._reconnect()

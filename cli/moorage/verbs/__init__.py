@@ -1,0 +1,1 @@
+"""One file per group of verbs. A verb asks the platform and prints."""

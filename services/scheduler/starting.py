@@ -1,0 +1,158 @@
+"""Starting one instance and seeing it healthy, for rollouts and for the reconciler alike."""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.scheduler import health, store
+from services.scheduler.config import Config, ConfigReader
+from services.scheduler.engines.protocol import (
+    Engine,
+    ImageManifest,
+    InstanceSpec,
+    Limits,
+)
+from services.scheduler.environment import environment_of
+from services.scheduler.settings import SchedulerSettings
+from shared.database import Database
+from shared.errors import MoorageError
+
+FIRST_POLLS_SECONDS = 0.03
+LATER_POLLS_SECONDS = 0.25
+SAY_SECONDS = 5.0
+WORKER_STEADY_SECONDS = 1.0
+"""A process that answers nothing (a worker) counts as up when it has run so long."""
+LAST_LINES = 40
+
+Say = Callable[[str], Awaitable[None]]
+
+
+class NotHealthy(MoorageError):
+    """The instance did not come up; `lines` are the last that the app said."""
+
+    def __init__(self, detail: str, lines: list[str]) -> None:
+        super().__init__(detail)
+        self.lines = lines
+
+
+class Superseded(MoorageError):
+    """Whoever waited does not want this instance any more."""
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What it takes to start instances."""
+
+    engine: Engine
+    database: Database
+    reader: ConfigReader
+    settings: SchedulerSettings
+
+    async def start(self, instance: Any, release: Any, config: Config) -> dict[str, Any]:
+        """Start the process of a row and note its reference. Raises what the engine raises."""
+        manifest = await self.engine.image(release["image"])
+        if instance["port"] is not None and not port_is_free(instance["port"]):
+            # Somebody outside the platform has taken it since we chose it.
+            port = await store.change_port(self.database, instance["instance"])
+            instance = {**instance, "port": port}
+        reference = await self.engine.start(self._spec(instance, release, manifest, config))
+        await store.set_reference(self.database, instance["instance"], reference)
+        return {**instance, "reference": reference}
+
+    async def wait_healthy(
+        self,
+        instance: Any,
+        manifest: ImageManifest,
+        say: Say,
+        wanted: Callable[[], Awaitable[bool]],
+    ) -> float:
+        """Seconds until the instance was healthy.
+
+        Raises `NotHealthy` when it ended or did not answer in time, `Superseded` when `wanted`
+        says no.
+        """
+        began = time.monotonic()
+        said, wrong = began, ""
+        while True:
+            waited = time.monotonic() - began
+            status = await self.engine.poll(instance["reference"])
+            if status.state != "running":
+                raise await self._ended(instance, status)
+            wrong = await self._wrong(instance, manifest, waited)
+            if wrong is None:
+                return time.monotonic() - began
+            if waited > self.settings.health_timeout:
+                raise await self._silent(instance, wrong)
+            if time.monotonic() - said > SAY_SECONDS:
+                said = time.monotonic()
+                await say(f"       waiting for the app to answer: {waited:.0f} s ({wrong})")
+            if not await wanted():
+                raise Superseded("A newer push has taken its place.")
+            await asyncio.sleep(FIRST_POLLS_SECONDS if waited < 3 else LATER_POLLS_SECONDS)
+
+    def _spec(
+        self, instance: Any, release: Any, manifest: ImageManifest, config: Config
+    ) -> InstanceSpec:
+        settings = self.settings
+        megabytes = settings.memory_limit_mb
+        return InstanceSpec(
+            instance=instance["instance"],
+            app=instance["app"],
+            process_type=instance["process_type"],
+            image=release["image"],
+            command=manifest.process_types[instance["process_type"]],
+            environment=environment_of(
+                instance, manifest.prefix_env, config.values, settings.public_url
+            ),
+            port=instance["port"],
+            limits=Limits(
+                memory_bytes=megabytes * 1024 * 1024 if megabytes else None,
+                cpu=settings.cpu_limit,
+                processes=settings.process_limit,
+                open_files=settings.open_files_limit,
+            ),
+        )
+
+    async def _wrong(self, instance: Any, manifest: ImageManifest, waited: float) -> str | None:
+        if instance["port"] is None:
+            return None if waited >= WORKER_STEADY_SECONDS else "it has only just started"
+        host = urlsplit(self.settings.public_url).netloc
+        return await health.answers(manifest, instance["app"], instance["port"], host)
+
+    async def _ended(self, instance: Any, status: Any) -> NotHealthy:
+        lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
+        how = f"exit status {status.exit_code}" if status.exit_code is not None else status.reason
+        return NotHealthy(
+            f"The app's {instance['process_type']} process ended at once ({how}).", lines
+        )
+
+    async def _silent(self, instance: Any, wrong: str) -> NotHealthy:
+        lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
+        port = instance["port"]
+        others = [found for _, found in await self.engine.listening(instance["reference"])]
+        seconds = f"{self.settings.health_timeout:.0f} s"
+        if others and port not in others:
+            return NotHealthy(
+                f"The app listens on port {others[0]} and must listen on the one in the "
+                f"environment variable PORT ({port}); nothing answered there within {seconds}.",
+                lines,
+            )
+        return NotHealthy(f"The app did not get healthy within {seconds}: {wrong}.", lines)
+
+
+def port_is_free(port: int) -> bool:
+    """May an app listen on 127.0.0.1:`port`?"""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
