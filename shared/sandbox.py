@@ -61,12 +61,20 @@ class Sandbox:
     level: Level
     uid: int | None
 
+    @property
+    def locks(self) -> bool:
+        """Does code get a view of the files of its own, with what it is shown in its places?"""
+        return self.level == "bubblewrap"
+
+    def contains(self, view: View) -> bool:
+        """False where code could only run with the platform's own rights, as root."""
+        return self.locks or self.uid is None or reachable(_outside(view))
+
     def wrap(self, command: Sequence[str], view: View) -> list[str]:
-        """The command line that runs `command` locked in (or plainly: see `level`)."""
-        if self.level == "bubblewrap":
+        """The command line that runs `command` locked in, or as plainly as `contains` says."""
+        if self.locks:
             return [*self._bubblewrap(view), "--", *self._dropped(command, self.uid)]
-        outside = [*view.read.values(), *view.write.values(), *filter(None, [view.scratch])]
-        return self._dropped(command, self.uid if reachable(outside) else None)
+        return self._dropped(command, self.uid if self.contains(view) else None)
 
     def own(self, *folders: Path) -> None:
         """Let the sandboxed user write into these folders (not into files that lie there)."""
@@ -132,6 +140,10 @@ def find_sandbox(uid: int, bubblewrap: bool = True) -> Sandbox:
 def reachable(paths: Sequence[Path]) -> bool:
     """May another user go through all the folders above each of `paths`?"""
     return all(parent.stat().st_mode & 0o001 for path in paths for parent in path.parents)
+
+
+def _outside(view: View) -> list[Path]:
+    return [*view.read.values(), *view.write.values(), *filter(None, [view.scratch])]
 
 
 def _works(sandbox: Sandbox) -> bool:

@@ -53,7 +53,7 @@ def remove_helper(url: str) -> None:
 
 
 def answer(question: Iterable[str], environ: Mapping[str, str], logins: Logins) -> str:
-    """The answer to git's `get`: user and token for a platform we are logged in to, else nothing."""
+    """The answer to git's `get`: user and token for a platform we are logged in to, else none."""
     asked = dict(line.rstrip("\n").split("=", 1) for line in question if "=" in line)
     try:
         url = clean_url(f"{asked.get('protocol', '')}://{asked.get('host', '')}")

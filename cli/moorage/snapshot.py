@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moorage.credentials import helper_environment, helper_options
+from moorage.deployed import Deployed, deployed
 from moorage.errors import Trouble
 from moorage.git import Git
 from moorage.output import note
@@ -40,7 +41,6 @@ LEFT_OUT = (
     "Thumbs.db",
     "*.swp",
 )
-BRANCH = "refs/heads/main"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Snapshot:
 
     git: Git
     commit: str
+    branch: str  # where it has to be pushed to
     changed: bool  # false: exactly this is deployed already
 
 
@@ -58,13 +59,13 @@ def snapshot(folder: Path, platform: Platform, app: str, message: str) -> Iterat
     with tempfile.TemporaryDirectory(prefix="moorage-") as home:
         git = _repository(Path(home), folder, platform)
         tree = _tree(git, folder)
-        parent = _deployed(git, platform, app)
+        branch, parent = _fetch(git, platform, app)
         if parent and git.do("rev-parse", f"{parent}^{{tree}}") == tree:
-            yield Snapshot(git, parent, changed=False)
+            yield Snapshot(git, parent, branch, changed=False)
         else:
             parents = ["-p", parent] if parent else []
             commit = git.do("commit-tree", tree, *parents, "-m", message)
-            yield Snapshot(git, commit, changed=True)
+            yield Snapshot(git, commit, branch, changed=True)
 
 
 def _repository(home: Path, folder: Path, platform: Platform) -> Git:
@@ -109,12 +110,10 @@ def _tree(git: Git, folder: Path) -> str:
     return git.do("write-tree")
 
 
-def _deployed(git: Git, platform: Platform, app: str) -> str | None:
-    """The commit that is deployed as `app`, fetched; nothing when there is no such app yet."""
-    url = platform.git_url(app)
-    options = helper_options(platform)
-    listed = git.ask(*options, "ls-remote", url, BRANCH)
-    if not listed:
-        return None
-    git.do(*options, "fetch", "--quiet", "--no-tags", url, BRANCH)
-    return listed.split()[0]
+def _fetch(git: Git, platform: Platform, app: str) -> Deployed:
+    """What is deployed as `app`, with its history, so that the commit can follow it."""
+    found = deployed(git, platform, app)
+    if found.commit:
+        options, url = helper_options(platform), platform.git_url(app)
+        git.do(*options, "fetch", "--quiet", "--no-tags", url, found.branch)
+    return found

@@ -4,17 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
 from services.builder import store
 from shared.database import Database
 from shared.errors import NotFound
-from shared.http import API
+from shared.http import API, api
 from shared.identity import AppRole, Caller, Callers
 
 FOLLOW_SECONDS = 0.25
 ENDED = ("succeeded", "failed", "cancelled")
+
+
+def application(database: Database, callers: Callers) -> FastAPI:
+    """The API of this service."""
+    served = api("Builder")
+    served.include_router(router(database, callers))
+    return served
+
+
+def openapi() -> dict[str, Any]:
+    """This service's part of the platform's OpenAPI document."""
+    nobody: Any = None
+    return application(nobody, Callers(nobody)).openapi()
 
 
 def router(database: Database, callers: Callers) -> APIRouter:

@@ -9,19 +9,18 @@ from pathlib import Path
 import uv
 
 from services.builder import leftovers
-from services.builder.api import router
+from services.builder.api import application
 from services.builder.builds import Builds, Terms
 from services.builder.handlers import HANDLERS
 from services.builder.recipe import Kitchen, cook, furnish
-from services.builder.sandbox import find_sandbox
 from services.builder.settings import BuilderSettings
 from services.builder.source import Limits
 from services.builder.uv import Uv
 from shared.bus import Bus
-from shared.http import api
 from shared.identity import Callers
 from shared.logs import get_logger
 from shared.process import Ground, Service
+from shared.sandbox import find_sandbox
 
 logger = get_logger(__name__)
 
@@ -46,10 +45,9 @@ async def build(ground: Ground) -> AsyncIterator[Service]:
     )
     tidy = partial(leftovers.keep_clear, ground.database, home, settings.builder_tidy_seconds)
     callers = Callers(ground.bus.bucket("signing-keys"))
-    application = api("builder")
-    application.include_router(router(ground.database, callers))
+    served = application(ground.database, callers)
     yield Service(
-        api=application,
+        api=served,
         handlers=HANDLERS,
         duties=[callers.watch, builds.work, builds.rescue, tidy],
         on_stop=[builds.stop],

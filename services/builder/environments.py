@@ -25,9 +25,9 @@ from services.builder import child, complaints
 from services.builder.dependencies import Dependencies
 from services.builder.interpreters import Interpreter
 from services.builder.requirements import located, normalise
-from services.builder.sandbox import Sandbox, View
 from services.builder.uv import Uv
 from shared.errors import Invalid
+from shared.sandbox import Sandbox, View
 
 FORMAT = 1
 SERVERS = {"gunicorn": "27.0.1", "uvicorn": "0.54.0"}
@@ -150,8 +150,10 @@ class Environments:
         self, environment: Environment, wanted: Wanted, arguments: list[str], job: Job
     ) -> None:
         job.say("-----> Some packages have no wheel: building them from source in a sandbox")
-        if self._sandbox.warning:
-            job.say(f" !     {self._sandbox.warning}")
+        if not self._sandbox.locks:
+            job.say(
+                " !     This server has no bubblewrap: code of packages runs without a sandbox."
+            )
         shutil.rmtree(environment.path, ignore_errors=True)
         await self._make_venv(environment, job)
         cache = self._caches / "apps" / job.app
@@ -160,6 +162,11 @@ class Environments:
             folder.mkdir(parents=True, exist_ok=True)
         self._sandbox.own(environment.path, cache, scratch)
         view = self._source_view(environment, cache, scratch, job)
+        if not self._sandbox.contains(view):
+            raise Invalid(
+                "A package has to be built from source, and this server cannot lock such code in: "
+                "ask for versions that have wheels, or have the administrator install bubblewrap."
+            )
         settings = self._uv.environment(cache) | {"UV_LINK_MODE": "copy", "HOME": "/tmp"}
         output = Output(job.say)
         try:

@@ -23,8 +23,15 @@ async def queue_build(event: Event, tx: Any, _parts: None) -> None:
 
 
 async def cancel_build(event: Event, tx: Any, _parts: None) -> None:
-    """Whoever cancelled the push knows it already: nothing is published."""
-    await store.cancel(tx, event.data.deploy_id, f"The push was cancelled ({event.data.reason}).")
+    """Give the build of a deploy up, and say that it ended: a newer push may wait for that."""
+    cancelled = event.data
+    reason = f"The push was cancelled ({cancelled.reason})."
+    build_id = await store.cancel(tx, cancelled.deploy_id, reason)
+    if build_id:
+        failed = BuildFailed(
+            app=cancelled.app, deploy_id=cancelled.deploy_id, build_id=build_id, reason=reason
+        )
+        await outbox.record(tx, new_event("builder", failed))
 
 
 async def forget_app(event: Event, tx: Any, _parts: None) -> None:

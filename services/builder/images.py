@@ -80,7 +80,7 @@ class Images:
 def remove(folder: Path) -> None:
     """Remove a folder whose folders may be read-only."""
     for path, _, _ in os.walk(folder):
-        os.chmod(path, 0o755)  # noqa: S103
+        os.chmod(path, 0o755)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -91,7 +91,7 @@ def _close(folder: Path) -> None:
             whole = os.path.join(path, name)
             if not os.path.islink(whole) and os.stat(whole).st_mode & 0o222:
                 os.chmod(whole, 0o444)
-        os.chmod(path, 0o555)  # noqa: S103
+        os.chmod(path, 0o555)
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -12,13 +12,13 @@ from services.builder.detect.code import imported_names
 from services.builder.environments import Environment, Environments, Job, Wanted
 from services.builder.images import Image, Images
 from services.builder.interpreters import Interpreter, Interpreters, PythonRequest
-from services.builder.sandbox import Sandbox
 from services.builder.source import Limits
 from services.builder.syntax import check_syntax
 from services.builder.uv import Uv
 from services.builder.warmup import WarmUp, top_level_modules
 from shared.bus import ObjectStore
 from shared.errors import Invalid, NotFound, Unavailable
+from shared.sandbox import Sandbox
 
 RETRY_SECONDS = 1.0
 

@@ -68,7 +68,7 @@ async def supersede(tx: Any, app: str, reason: str) -> list[asyncpg.Record]:
     )
 
 
-async def cancel(tx: Any, deploy_id: str, reason: str) -> None:
+async def cancel(tx: Any, deploy_id: str, reason: str) -> str | None:
     """Give up the build of a deploy, unless it has ended; a running one is told to end."""
     build_id = await tx.fetchval(
         "update builds set state = 'cancelled', reason = $2, finished_at = now()"
@@ -78,6 +78,7 @@ async def cancel(tx: Any, deploy_id: str, reason: str) -> None:
     )
     if build_id:
         await _notify(tx, build_id)
+    return build_id
 
 
 async def forget(tx: Any, app: str) -> None:

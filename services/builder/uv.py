@@ -134,7 +134,7 @@ class Uv:
             str(self.program),
             *arguments,
             cwd="/",
-            env=self.environment(Path("/tmp/uv-ask-cache")),
+            env={**self.environment(Path("/nonexistent")), "UV_NO_CACHE": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from services.builder import child
 from services.builder.environments import Environment, Job, distribution_in, interpreter_view
-from services.builder.sandbox import Sandbox, View
 from shared.errors import Invalid
+from shared.sandbox import Sandbox, View
 
 TIMEOUT_SECONDS = 60.0
 MOST_MODULES = 200
@@ -74,10 +74,13 @@ class WarmUp:
             **interpreter_view(environment.interpreter),
         }
         command = [str(environment.path / "bin" / "python"), "-c", _IMPORT, *modules]
-        # A machine that cannot lock foreign code in, and imports that hang, are no failure.
+        view = View(scratch=scratch, read=shown)
+        if not self._sandbox.contains(view):
+            return
+        # Imports that hang are no failure: the app will say what is wrong when it starts.
         with suppress(Invalid):
             await child.run(
-                self._sandbox.wrap(command, View(scratch=scratch, read=shown)),
+                self._sandbox.wrap(command, view),
                 env=_environment(Path("/tmp") if self._sandbox.locks else scratch),
                 cwd=scratch,
                 on_line=lambda _: None,

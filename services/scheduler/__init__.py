@@ -8,5 +8,5 @@ route.applied, instance.drained.
 Events out: release.created, targets.changed, instance.started, instance.stopped, instance.crashed,
 deploy.succeeded, deploy.failed, app.scaled.
 Asks: secrets.issue, when an instance starts.
-Tables: apps, releases, rollouts, instances, gateways, applied.
+Tables: apps, deleted_apps, releases, rollouts, cancelled_deploys, instances, gateways, applied.
 """

@@ -28,8 +28,8 @@ async def build(ground: Ground) -> AsyncGenerator[Service]:
         logger.warning(engine.warning)
     starter = Starter(engine, ground.database, ConfigReader(ground.bus), settings)
     rollouts = Rollouts(ground.database, ground.bus, starter, settings.instance)
-    reconciler = Reconciler(ground.database, starter)
     gateways = Gateways(ground.database, ground.bus)
+    reconciler = Reconciler(ground.database, starter, gateways)
     callers = Callers(ground.bus.bucket("signing-keys"))
     yield Service(
         api=application(Operations(ground.database, starter), callers),

@@ -54,7 +54,10 @@ class ConfigReader:
             unwrapped = await client.post("sys/wrapping/unwrap", headers=wrapped)
             token = unwrapped.raise_for_status().json()["auth"]["client_token"]
             answer = await client.get(issued["path"], headers={"X-Vault-Token": token})
-            found = answer.raise_for_status().json()["data"]
+            # A version that an operator deleted is answered by 404, with data that is null.
+            if answer.status_code != httpx.codes.NOT_FOUND:
+                answer.raise_for_status()
+            found = answer.json()["data"]
         document = found["data"] or {}
         values = {**document.get("config", {}), **document.get("secrets", {})}
         return Config(found["metadata"]["version"], values)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import Any
 
 from services.scheduler import store
@@ -11,6 +12,8 @@ from shared.errors import Unavailable
 
 NOTE_SECONDS = 1.0
 PREFIX = "gateway."
+SILENCE_SECONDS = 15.0
+"""Every process, this one too, says every 5 s that it lives: after this it is we who are deaf."""
 
 
 class Gateways:
@@ -21,6 +24,14 @@ class Gateways:
         self._bus = bus
         self._seen: set[str] = set()
         self._wake = asyncio.Event()
+        self._heard = self._since = time.monotonic()
+
+    @property
+    def sure(self) -> bool:
+        """Has the bus been heard without a pause for as long as a gateway may be silent?"""
+        now = time.monotonic()
+        heard_on = now - self._heard < SILENCE_SECONDS
+        return heard_on and now - self._since > store.FORGET_GATEWAY_SECONDS
 
     async def watch(self) -> None:
         await self._bus.bucket("targets").watch(self._hear)
@@ -36,6 +47,10 @@ class Gateways:
             await asyncio.sleep(NOTE_SECONDS)
 
     def _hear(self, key: str, value: dict[str, Any] | None) -> None:
+        now = time.monotonic()
+        if now - self._heard > SILENCE_SECONDS:
+            self._since = now
+        self._heard = now
         if value is not None and key.startswith(PREFIX):
             self._seen.add(key.removeprefix(PREFIX))
             self._wake.set()

@@ -3,11 +3,14 @@
 from typing import Any
 
 from services.scheduler import store
-from shared.events import Event
+from shared.database import outbox
+from shared.events import Event, new_event
+from shared.events.catalogue import DeployFailed
 from shared.process import Handler
 
 
 async def on_app_created(event: Event, tx: Any, _: None) -> None:
+    await store.revive_app(tx, event.subject)
     await store.ensure_app(tx, event.subject)
 
 
@@ -18,6 +21,12 @@ async def on_app_deleted(event: Event, tx: Any, _: None) -> None:
 async def on_build_succeeded(event: Event, tx: Any, _: None) -> None:
     """A build becomes a release, and a rollout of it waits to be worked on."""
     build = event.data
+    if await store.is_deleted(tx, build.app):
+        gone = DeployFailed(
+            app=build.app, deploy_id=build.deploy_id, reason=f"'{build.app}' was deleted."
+        )
+        await outbox.record(tx, new_event("scheduler", gone))
+        return
     await store.ensure_app(tx, build.app)
     release = await store.add_release(
         tx,

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.scheduler.engines.protocol import ImageManifest
 
-REQUEST_SECONDS = 10.0
+REQUEST_SECONDS = 5.0
 LARGEST_ANSWER = 4 * 1024 * 1024
 
 

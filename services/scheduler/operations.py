@@ -32,6 +32,8 @@ class Operations:
         """The app's instances with what they use; one that is starting has no figures yet."""
         await self._app(app)
         rows = await store.instances_of(self._database, app)
+        # Those of a rollout that failed never counted; they are only being cleared away.
+        rows = [row for row in rows if row["state"] != "stopping" or row["healthy_at"]]
         return list(await asyncio.gather(*(self._instance(row) for row in rows)))
 
     async def formation(self, app: str) -> dict[str, int]:
@@ -80,6 +82,7 @@ class Operations:
         self, app: str, process_type: str | None, lines: int, follow: bool
     ) -> AsyncIterator[str]:
         """Lines of the app's instances, each behind the instance's short name."""
+        await self._app(app)
         rows = [
             row
             for row in await store.instances_of(self._database, app)
@@ -146,7 +149,8 @@ class Operations:
     async def _previous(self, tx: Any, app: str, live: int) -> int:
         found = await tx.fetchval(
             "select max(release) from releases where app = $1 and release < $2"
-            " and state = 'retired'",
+            " and state = 'retired' and image <> (select image from releases"
+            "  where app = $1 and release = $2)",
             app,
             live,
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.scheduler import routing, store
+from services.scheduler.gateways import Gateways
 from services.scheduler.starting import NotHealthy, Starter, Superseded
 from shared.database import Database, outbox
 from shared.errors import MoorageError, Unavailable
@@ -23,6 +24,8 @@ logger = get_logger(__name__)
 CLOCK_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 30.0
 LONGEST_BACKOFF_SECONDS = 60.0
+ONE_OFF = ".run."
+"""One-off runs have no row; they end with whoever asked for them."""
 STEADY_SECONDS = 60.0
 """An instance that was healthy for so long begins anew with its restarts."""
 
@@ -57,8 +60,9 @@ def missing_and_surplus(
 class Reconciler:
     """Keeps the live generation of every app as its formation says."""
 
-    def __init__(self, database: Database, starter: Starter) -> None:
+    def __init__(self, database: Database, starter: Starter, gateways: Gateways) -> None:
         self._database = database
+        self._gateways = gateways
         self._starter = starter
         self._engine = starter.engine
         self._wake = asyncio.Event()
@@ -96,12 +100,14 @@ class Reconciler:
 
     async def _adopt(self) -> None:
         """End what this engine runs although no row asks for it."""
+        # Rows are written before anything is started: read after, they know all that runs.
+        running = await self._engine.adopt()
         try:
             known = {row["instance"] for row in await store.all_instances(self._database)}
         except Unavailable:
             return
-        for instance, reference in (await self._engine.adopt()).items():
-            if instance not in known:
+        for instance, reference in running.items():
+            if instance not in known and ONE_OFF not in instance:
                 logger.warning(
                     "stopping an instance that no row knows", extra={"instance": instance}
                 )
@@ -221,7 +227,8 @@ class Reconciler:
 
     async def _retire(self) -> None:
         """Stop what has been drained, what was given up, and what nobody asks for any more."""
-        for row in (*await store.drained(self._database), *await store.orphaned(self._database)):
+        drained = await store.drained(self._database, self._gateways.sure)
+        for row in (*drained, *await store.orphaned(self._database)):
             async with self._database.transaction() as tx:
                 await store.retire_instance(tx, row["instance"], "stopping")
         for row in await store.all_instances(self._database):

@@ -56,6 +56,8 @@ class Rollouts:
         slots = asyncio.Semaphore(self._starter.settings.rollouts)
         while True:
             await slots.acquire()
+            # Cleared before the look: news that come while it is under way are not lost.
+            self._wake.clear()
             try:
                 rollout = await store.claim_rollout(self._database, self._worker)
             except Unavailable:
@@ -63,7 +65,6 @@ class Rollouts:
                 await asyncio.sleep(0.5)
             if rollout is None:
                 slots.release()
-                self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(1.0):
                         await self._wake.wait()
@@ -106,7 +107,9 @@ class Rollouts:
                     return
 
     async def _steps(self, rollout: Any) -> None:
-        with span("rollout", app=rollout["app"], release=rollout["release"]):
+        with span(
+            "rollout", rollout["traceparent"], app=rollout["app"], release=rollout["release"]
+        ):
             if rollout["state"] != "activated":
                 await self._bring_up(rollout)
                 await self._activate(rollout)
@@ -129,10 +132,17 @@ class Rollouts:
         started = [await self._start(rollout, row, release, config) for row in rows]
         say = self._say_for(rollout)
         waits = [
-            self._starter.wait_healthy(row, manifest, say, lambda: self._wanted(rollout))
+            asyncio.create_task(
+                self._starter.wait_healthy(row, manifest, say, lambda: self._wanted(rollout))
+            )
             for row in started
         ]
-        for row, seconds in zip(started, await asyncio.gather(*waits), strict=True):
+        try:
+            waited = await asyncio.gather(*waits)
+        finally:
+            for wait in waits:  # one that failed ends the others
+                wait.cancel()
+        for row, seconds in zip(started, waited, strict=True):
             await say(f"       {row['instance']} is healthy after {seconds:.1f} s")
 
     async def _config(self, rollout: Any) -> Config:

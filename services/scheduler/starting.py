@@ -5,7 +5,7 @@ import errno
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,9 +25,12 @@ from shared.errors import MoorageError
 FIRST_POLLS_SECONDS = 0.03
 LATER_POLLS_SECONDS = 0.25
 SAY_SECONDS = 5.0
+ASK_SECONDS = 0.5
 WORKER_STEADY_SECONDS = 1.0
 """A process that answers nothing (a worker) counts as up when it has run so long."""
 LAST_LINES = 40
+MOST_ENDED = 10
+"""Processes of one instance that may end while it starts; a healthy start has a helper or two."""
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -44,6 +47,23 @@ class Superseded(MoorageError):
     """Whoever waited does not want this instance any more."""
 
 
+@dataclass
+class Churn:
+    """Notices a server that starts its workers again and again while the app cannot be loaded.
+
+    gunicorn does so for ever when the app exits by itself; waiting on would help nobody.
+    """
+
+    seen: set[int] = field(default_factory=set[int])
+    ended: set[int] = field(default_factory=set[int])
+
+    def hopeless(self, processes: set[int]) -> bool:
+        """Take in the processes there are now; True when too many have come and gone."""
+        self.ended |= self.seen - processes
+        self.seen |= processes
+        return len(self.ended) >= MOST_ENDED
+
+
 @dataclass(frozen=True)
 class Starter:
     """What it takes to start instances."""
@@ -56,13 +76,19 @@ class Starter:
     async def start(self, instance: Any, release: Any, config: Config) -> dict[str, Any]:
         """Start the process of a row and note its reference. Raises what the engine raises."""
         manifest = await self.engine.image(release["image"])
-        if instance["port"] is not None and not port_is_free(instance["port"]):
-            # Somebody outside the platform has taken it since we chose it.
+        while await self._port_is_lost(instance):
+            # Somebody outside the platform has it.
             port = await store.change_port(self.database, instance["instance"])
             instance = {**instance, "port": port}
         reference = await self.engine.start(self._spec(instance, release, manifest, config))
         await store.set_reference(self.database, instance["instance"], reference)
         return {**instance, "reference": reference}
+
+    async def _port_is_lost(self, instance: Any) -> bool:
+        """Has somebody else the port? The instance itself may, when its start is done again."""
+        if instance["port"] is None or port_is_free(instance["port"]):
+            return False
+        return instance["instance"] not in await self.engine.adopt()
 
     async def wait_healthy(
         self,
@@ -76,23 +102,27 @@ class Starter:
         Raises `NotHealthy` when it ended or did not answer in time, `Superseded` when `wanted`
         says no.
         """
-        began = time.monotonic()
-        said, wrong = began, ""
+        began = said = asked = time.monotonic()
+        churn = Churn()
         while True:
-            waited = time.monotonic() - began
             status = await self.engine.poll(instance["reference"])
             if status.state != "running":
                 raise await self._ended(instance, status)
-            wrong = await self._wrong(instance, manifest, waited)
+            wrong = await self._wrong(instance, manifest, time.monotonic() - began)
+            waited = time.monotonic() - began
             if wrong is None:
-                return time.monotonic() - began
+                return waited
+            if churn.hopeless(await self.engine.processes(instance["reference"])):
+                raise await self._churning(instance, churn, waited)
             if waited > self.settings.health_timeout:
                 raise await self._silent(instance, wrong)
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
                 await say(f"       waiting for the app to answer: {waited:.0f} s ({wrong})")
-            if not await wanted():
-                raise Superseded("A newer push has taken its place.")
+            if time.monotonic() - asked > ASK_SECONDS:
+                asked = time.monotonic()
+                if not await wanted():
+                    raise Superseded("A newer push has taken its place.")
             await asyncio.sleep(FIRST_POLLS_SECONDS if waited < 3 else LATER_POLLS_SECONDS)
 
     def _spec(
@@ -119,10 +149,18 @@ class Starter:
         )
 
     async def _wrong(self, instance: Any, manifest: ImageManifest, waited: float) -> str | None:
-        if instance["port"] is None:
+        """None when the instance is up, else what is wrong, as half a sentence."""
+        port = instance["port"]
+        if port is None:
             return None if waited >= WORKER_STEADY_SECONDS else "it has only just started"
         host = urlsplit(self.settings.public_url).netloc
-        return await health.answers(manifest, instance["app"], instance["port"], host)
+        wrong = await health.answers(manifest, instance["app"], port, host)
+        if wrong is None and port not in await self._ports(instance):
+            return f"something else on this machine answers on port {port}"
+        return wrong
+
+    async def _ports(self, instance: Any) -> list[int]:
+        return [port for _, port in await self.engine.listening(instance["reference"])]
 
     async def _ended(self, instance: Any, status: Any) -> NotHealthy:
         lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
@@ -131,10 +169,18 @@ class Starter:
             f"The app's {instance['process_type']} process ended at once ({how}).", lines
         )
 
+    async def _churning(self, instance: Any, churn: "Churn", waited: float) -> NotHealthy:
+        lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
+        return NotHealthy(
+            f"The app exits again and again: {len(churn.ended)} of its processes ended within "
+            f"{waited:.0f} s.",
+            lines,
+        )
+
     async def _silent(self, instance: Any, wrong: str) -> NotHealthy:
         lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
         port = instance["port"]
-        others = [found for _, found in await self.engine.listening(instance["reference"])]
+        others = await self._ports(instance)
         seconds = f"{self.settings.health_timeout:.0f} s"
         if others and port not in others:
             return NotHealthy(

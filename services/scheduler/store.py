@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from shared.telemetry import current_traceparent
+
 RESCUE_SECONDS = 10
 """A rollout whose worker has not been heard of for so long is taken over."""
 
@@ -15,7 +17,23 @@ async def lock_app(tx: Any, app: str) -> Any:
 
 
 async def ensure_app(tx: Any, app: str) -> None:
-    await tx.execute("insert into apps (app) values ($1) on conflict do nothing", app)
+    """A row for the app. Its generations go on behind those of a deleted app by the same name,
+    whose instances may still be stopping."""
+    await tx.execute(
+        "insert into apps (app, generation) values"
+        " ($1, (select coalesce(max(generation), 0) from instances where app = $1))"
+        " on conflict do nothing",
+        app,
+    )
+
+
+async def revive_app(tx: Any, app: str) -> None:
+    await tx.execute("delete from deleted_apps where app = $1", app)
+
+
+async def is_deleted(tx: Any, app: str) -> bool:
+    """Was the app deleted, and not created again since?"""
+    return await tx.fetchval("select exists (select from deleted_apps where app = $1)", app)
 
 
 async def set_announced(tx: Any, app: str, revision: int, content: dict[str, Any]) -> None:
@@ -91,27 +109,57 @@ async def add_rollout(tx: Any, app: str, kind: str, release: int, deploy_id: str
         "update apps set generation = generation + 1 where app = $1 returning generation", app
     )
     return await tx.fetchval(
-        "insert into rollouts (app, kind, release, deploy_id, generation, cancelled)"
-        " values ($1, $2, $3, $4, $5,"
+        "insert into rollouts (app, kind, release, deploy_id, generation, traceparent, cancelled)"
+        " values ($1, $2, $3, $4, $5, $6,"
         " (select reason from cancelled_deploys where deploy_id = $4)) returning id",
         app,
         kind,
         release,
         deploy_id,
         generation,
+        current_traceparent(),
     )
 
 
 async def waits_for_config(tx: Any, app: str) -> bool:
-    """Is there a rollout that has not read the app's config yet?"""
+    """Is there a rollout to new config that has not read it yet? (A deploy may fail: no such.)"""
     return await tx.fetchval(
-        "select exists (select from rollouts where app = $1 and state = 'queued')", app
+        "select exists (select from rollouts"
+        " where app = $1 and state = 'queued' and kind = 'config')",
+        app,
     )
 
 
 async def claim_rollout(database: Any, worker: str) -> Any:
     """The oldest rollout of an app that none is being worked on for, or one whose worker died."""
-    return await database.fetchrow(
+    async with database.transaction() as tx:
+        rollout = await _claim(tx, worker)
+        return await _of_what_is_live(tx, rollout) if rollout else None
+
+
+async def _of_what_is_live(tx: Any, rollout: Any) -> Any:
+    """Restarts and new config concern what is live now, not what was when they were asked for."""
+    if rollout["kind"] == "config":
+        await tx.execute(
+            "update releases n set image = o.image, kind = o.kind,"
+            " process_types = o.process_types, build_id = o.build_id, commit = o.commit,"
+            " author = o.author, message = o.message"
+            " from apps a join releases o on o.app = a.app and o.release = a.live_release"
+            " where a.app = $1 and n.app = $1 and n.release = $2 and n.state = 'pending'",
+            rollout["app"],
+            rollout["release"],
+        )
+    if rollout["kind"] != "restart":
+        return rollout
+    return await tx.fetchrow(
+        "update rollouts r set release = coalesce(a.live_release, r.release)"
+        " from apps a where a.app = r.app and r.id = $1 returning r.*",
+        rollout["id"],
+    )
+
+
+async def _claim(tx: Any, worker: str) -> Any:
+    return await tx.fetchrow(
         f"""
         update rollouts set claimed_by = $1, heartbeat = now(), attempt = attempt + 1,
                state = case when state = 'queued' then 'running' else state end
@@ -357,18 +405,23 @@ async def orphaned(database: Any) -> list[Any]:
     )
 
 
-async def drained(database: Any) -> list[Any]:
-    """Draining instances that no gateway we have to reckon with sends anything to any more."""
+async def drained(database: Any, sure: bool) -> list[Any]:
+    """Draining instances that no gateway we have to reckon with sends anything to any more.
+
+    `sure`: the bus was heard for so long that a gateway unseen all the while is gone. Unless we
+    are, silence may be ours, and every gateway that was ever seen counts.
+    """
     return await database.fetch(
         f"""
         select i.* from instances i
         where i.state = 'draining' and i.drain_revision is not null
-          and exists (select from gateways where seen_at > now() - interval '1 hour')
+          and exists (select from gateways)
           and not exists (
               select from gateways g
-              where g.seen_at > now() - interval '{FORGET_GATEWAY_SECONDS} seconds'
+              where (not $1 or g.seen_at > now() - interval '{FORGET_GATEWAY_SECONDS} seconds')
                 and not i.drained_by ? g.gateway)
-        """
+        """,
+        sure,
     )
 
 
@@ -411,6 +464,7 @@ async def behind(database: Any, app: str, revision: int) -> tuple[int, int]:
 
 async def forget_app(tx: Any, app: str) -> None:
     """Remove all that is known of an app but its instances, which are yet to be stopped."""
+    await tx.execute("insert into deleted_apps (app) values ($1) on conflict do nothing", app)
     await tx.execute("update instances set state = 'stopping' where app = $1", app)
     for table in ("applied", "rollouts", "releases", "apps"):
         await tx.execute(f"delete from {table} where app = $1", app)

@@ -9,7 +9,7 @@ from tests.harness.platform import Platform
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    running = Platform()
+    running = Platform({"MOORAGE_HEALTH_TIMEOUT": "12", "MOORAGE_DRAIN_SECONDS": "5"})
     try:
         running.up()
         yield running

@@ -11,6 +11,7 @@ from moorage.errors import Trouble
 from moorage.logins import Login
 from moorage.output import note
 from moorage.platform import Platform, clean_url
+from moorage.prompts import ask_secret
 from moorage.session import Session, json_option, with_session
 
 LOCAL = ("http://localhost", "http://127.0.0.1", "http://[::1]")
@@ -28,10 +29,10 @@ def login(session: Session, url: str | None, user: str | None, by_token: bool) -
     if address.startswith("http://") and not address.startswith(LOCAL):
         note(f"careful: {address} is not encrypted, others on the network can read what you send")
     if by_token:
-        token = _read_token()
+        token = ask_secret("Token").strip()
     else:
         name = user or click.prompt(f"User name at {address}", err=True)
-        token = sign_in(address, name, click.prompt("Password", hide_input=True, err=True))
+        token = sign_in(address, name, ask_secret("Password"))
     who = Client(Platform(address, "", token)).get("/whoami")
     session.logins.save(Login(address, who["user"], token))
     install_helper(address)
@@ -79,12 +80,3 @@ def _last_url(session: Session) -> str:
 
 def _nobody() -> str:
     raise Trouble("not logged in anywhere: there is nothing to forget")
-
-
-def _read_token() -> str:
-    if sys.stdin.isatty():
-        return click.prompt("Token", hide_input=True, err=True).strip()
-    token = sys.stdin.readline().strip()
-    if not token:
-        raise Trouble("standard input holds no token: moorage login URL --token < FILE")
-    return token

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from moorage.credentials import helper_environment, helper_options
+from moorage.deployed import deployed
 from moorage.errors import Trouble
 from moorage.git import Git
 from moorage.output import note
 from moorage.remotes import folder_label
 from moorage.session import Session, app_option, json_option, with_session
-from moorage.snapshot import BRANCH, snapshot
+from moorage.snapshot import snapshot
 
 
 @click.command()
@@ -31,7 +32,8 @@ def deploy(session: Session, message: str | None, force: bool) -> None:
     else:
         app = _app(session, folder)
         with snapshot(folder, session.platform, app, message or f"Deploy {folder.name}") as taken:
-            changed = taken.changed and _push(session, app, taken.git, taken.commit, force=False)
+            spec = f"{taken.commit}:{taken.branch}"
+            changed = taken.changed and _push(session, app, taken.git, spec)
             _report(session, app, taken.commit, changed)
 
 
@@ -53,23 +55,24 @@ def _deploy_commit(session: Session, app: str, folder: Path, force: bool) -> Non
         raise Trouble("there is no commit yet: git add and git commit first, then deploy")
     if git.ask("status", "--porcelain"):
         note("not deployed: changes that are not committed")
-    _report(session, app, commit, _push(session, app, git, commit, force))
+    branch = deployed(git, session.platform, app).branch
+    spec = f"{'+' if force else ''}{commit}:{branch}"
+    _report(session, app, commit, _push(session, app, git, spec))
 
 
-def _push(session: Session, app: str, git: Git, commit: str, force: bool) -> bool:
-    """Push `commit`; false when it was deployed already. What git says goes to the terminal."""
+def _push(session: Session, app: str, git: Git, spec: str) -> bool:
+    """Push as `spec` says, git's words on the terminal; false when it was deployed already."""
     url = session.platform.git_url(app)
     options = helper_options(session.platform)
-    spec = f"{'+' if force else ''}{commit}:{BRANCH}"
     status, told = git.show(*options, "push", "--porcelain", url, spec)
     if status == 0:
         return not any(line.startswith("=\t") for line in told.splitlines())
     if any("(fetch first)" in line or "(non-fast-forward)" in line for line in told.splitlines()):
         raise Trouble(
-            f"{app} holds commits that are not in this folder: git pull {url} main first, "
+            f"{app} holds commits that are not in this folder: git pull {url} first, "
             "or deploy --force to replace them"
         )
-    raise Trouble(f"{app} was not deployed: the lines above say why; what ran before still runs")
+    raise Trouble(f"{app} was not deployed: the lines above say why")
 
 
 def _report(session: Session, app: str, commit: str, changed: bool) -> None:

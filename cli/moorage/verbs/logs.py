@@ -12,7 +12,14 @@ from moorage.session import Session, app_option, json_option, with_session
 
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl-C.")
-@click.option("--lines", "-n", type=click.IntRange(0, 10_000), default=100, show_default=True)
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(0, 10_000),
+    default=100,
+    show_default=True,
+    help="How many of each instance.",
+)
 @click.option("--process", "-p", metavar="TYPE", help="Only one process type, such as web.")
 @app_option
 @json_option

@@ -10,9 +10,7 @@ from moorage.client import app_path
 from moorage.errors import Trouble
 from moorage.session import Session, app_option, json_option, with_session
 
-LAST_LINE = re.compile(rb"(?:\A|\n)exit-status: (-?[0-9]+)\n?\Z")
-# Longer than the last line can be: so much of the output is held back until more has come.
-HELD_BACK = 64
+LAST_LINE = re.compile(rb"exit-status: (-?[0-9]+)\n?")
 
 
 class Ending:
@@ -22,19 +20,20 @@ class Ending:
         self.status: int | None = None
 
     def outside(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The output as it comes; `status` is set when it has ended."""
+        """The output, a line as soon as it is whole; `status` is set when it has ended."""
         held = b""
         for piece in pieces:
             held += piece
-            cut = held.rfind(b"\n", 0, len(held) - 1)
-            sure = cut if len(held) - cut <= HELD_BACK else len(held)
-            if sure > 0:
+            start = held.rfind(b"\n", 0, -1) + 1
+            ended = held.endswith(b"\n") and not LAST_LINE.fullmatch(held, start)
+            sure = len(held) if ended else start
+            if sure:
                 yield held[:sure]
                 held = held[sure:]
-        if match := LAST_LINE.search(held):
+        if match := LAST_LINE.fullmatch(held):
             self.status = int(match[1])
-            held = held[: match.start()] + (b"\n" if match.start() else b"")
-        yield held
+        elif held:
+            yield held
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -1,11 +1,9 @@
 """People of the platform, for administrators."""
 
-import sys
-
 import click
 
 from moorage.client import segment
-from moorage.errors import Trouble
+from moorage.prompts import ask_secret
 from moorage.session import Session, json_option, with_session
 
 COLUMNS = {
@@ -49,7 +47,7 @@ def add(
 ) -> None:
     """Add a person; the first password is asked for, or read from standard input."""
     person = {"user": user, "role": role, "email": email, "name": name, "groups": list(groups)}
-    session.client.post("/users", person | {"password": _password()})
+    session.client.post("/users", person | {"password": ask_secret("Password", confirm=True)})
     session.output.done(f"Added {user}.", person)
 
 
@@ -69,14 +67,7 @@ def disable(session: Session, user: str) -> None:
 @with_session
 def password(session: Session, user: str) -> None:
     """Set a person's password."""
-    session.client.patch(f"/users/{segment(user)}", {"password": _password()})
+    session.client.patch(
+        f"/users/{segment(user)}", {"password": ask_secret("Password", confirm=True)}
+    )
     session.output.done(f"Set the password of {user}.", {"user": user})
-
-
-def _password() -> str:
-    if sys.stdin.isatty():
-        return click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
-    given = sys.stdin.readline().rstrip("\r\n")
-    if not given:
-        raise Trouble("standard input holds no password")
-    return given

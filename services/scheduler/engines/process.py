@@ -154,6 +154,9 @@ class ProcessEngine:
                 os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
 
+    async def processes(self, reference: Reference) -> set[int]:
+        return await asyncio.to_thread(self._members, reference)
+
     async def listening(self, reference: Reference) -> list[tuple[str, int]]:
         return await asyncio.to_thread(self._listening, reference)
 
@@ -250,15 +253,10 @@ class ProcessEngine:
 
     def _members(self, reference: Reference) -> set[int]:
         """The app's own processes: not the shell that notes the end, and not the sandbox's."""
-        found = {
-            child.pid
-            for child in processes.descendants(reference["pid"])
-            if _name(child) not in ("bwrap", "setpriv")
-        }
-        return found | self._cgroups.processes(reference["instance"]) - {
-            reference["pid"],
-            *(c.pid for c in processes.descendants(reference["pid"]) if _name(c) == "bwrap"),
-        }
+        found = processes.descendants(reference["pid"])
+        locks = {child.pid for child in found if _name(child) in ("bwrap", "setpriv")}
+        strays = self._cgroups.processes(reference["instance"])
+        return ({child.pid for child in found} | strays) - {reference["pid"]} - locks
 
     def _alive(self, reference: Reference) -> bool:
         child = self._children.get(reference["instance"])

@@ -148,6 +148,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def processes(self, reference: Reference) -> set[int]:
+        """Ids of the app's own processes, in the engine's own numbering."""
+        ...
+
     async def listening(self, reference: Reference) -> list[tuple[str, int]]:
         """Addresses and ports that the instance's processes listen on."""
         ...

@@ -1,16 +1,14 @@
 """Foreign code sees what it is shown, writes where it may, and goes nowhere."""
 
-import asyncio
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from services.builder import child
-from services.builder.sandbox import Sandbox, View, find_sandbox
-from shared.errors import Invalid
+from shared.sandbox import Sandbox, View, find_sandbox
 
 UID = 61001
 
@@ -21,10 +19,11 @@ def sandbox() -> Sandbox:
 
 
 def run(sandbox: Sandbox, view: View, script: str) -> tuple[int, list[str]]:
-    lines: list[str] = []
     command = sandbox.wrap(["/bin/sh", "-c", script], view)
-    env = {"PATH": "/usr/bin:/bin"}
-    return asyncio.run(child.run(command, env=env, on_line=lines.append, timeout=20)), lines
+    done = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=20
+    )
+    return done.returncode, (done.stdout + done.stderr).splitlines()
 
 
 def folders(tmp_path: Path, sandbox: Sandbox) -> tuple[Path, Path]:
@@ -37,7 +36,7 @@ def folders(tmp_path: Path, sandbox: Sandbox) -> tuple[Path, Path]:
 
 def test_found_as_good_as_the_machine_has_it(sandbox: Sandbox) -> None:
     assert sandbox.level == ("bubblewrap" if shutil.which("bwrap") else "plain")
-    assert (sandbox.warning is None) == (sandbox.level == "bubblewrap")
+    assert sandbox.locks == (sandbox.level == "bubblewrap")
 
 
 def test_foreign_code_is_not_root(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -48,9 +47,8 @@ def test_foreign_code_is_not_root(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_locked_in(tmp_path: Path, sandbox: Sandbox) -> None:
-    if sandbox.level == "plain":
-        assert sandbox.warning
-        return
+    if not sandbox.locks:
+        pytest.skip("this machine has no bubblewrap, so nothing locks foreign code in")
     scratch, open_ = folders(tmp_path, sandbox)
     (tmp_path / "keys").write_text("secret")
     shown = tmp_path / "shown"
@@ -69,8 +67,8 @@ def test_locked_in(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_no_network_unless_given(tmp_path: Path, sandbox: Sandbox) -> None:
-    if sandbox.level == "plain":
-        return
+    if not sandbox.locks:
+        pytest.skip("this machine has no bubblewrap, so nothing cuts foreign code off")
     scratch, _ = folders(tmp_path, sandbox)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -89,42 +87,9 @@ def test_take_back(tmp_path: Path, sandbox: Sandbox) -> None:
         assert (found.st_uid, found.st_mode & 0o6000) == (os.geteuid(), 0)
 
 
-def test_plain_root_refuses_what_it_cannot_lock_in(tmp_path: Path) -> None:
+def test_root_without_bubblewrap_cannot_contain_what_others_cannot_reach(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     (closed / "scratch").mkdir(parents=True)
     closed.chmod(0o700)
-    with pytest.raises(Invalid, match="bubblewrap"):
-        Sandbox("plain", UID).wrap(["true"], View(closed / "scratch"))
-
-
-class TestChild:
-    def test_time_limit_ends_all_of_it(self, tmp_path: Path) -> None:
-        command = ["/bin/sh", "-c", "sleep 60 & echo $!; wait"]
-        lines: list[str] = []
-        with pytest.raises(Invalid, match="did not finish"):
-            asyncio.run(child.run(command, env={}, on_line=lines.append, timeout=0.3))
-        assert _gone(int(lines[0]))
-
-    def test_memory_limit(self) -> None:
-        script = "x=aaaaaaaaaaaaaaaa; while true; do x=$x$x; done"
-        env: dict[str, str] = {}
-        status = asyncio.run(
-            child.run(
-                ["/bin/sh", "-c", script], env=env, on_line=lambda _: None, timeout=20, memory_mb=64
-            )
-        )
-        assert status != 0
-
-    def test_lines(self) -> None:
-        lines: list[str] = []
-        command = ["/usr/bin/printf", r"a\r\nb\n\nlast"]
-        asyncio.run(child.run(command, env={}, on_line=lines.append, timeout=5))
-        assert lines == ["a", "b", "last"]
-
-
-def _gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
+    assert not Sandbox("plain", UID).contains(View(closed / "scratch"))
+    assert Sandbox("plain", None).contains(View(closed / "scratch"))
