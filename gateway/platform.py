@@ -35,8 +35,9 @@ PATHS: tuple[_Row, ...] = (
     _row(r"/", "portal"),
     _row(r"/-/static/.*", "portal", anonymous=True),
     _row(r"/-/auth/.*", "auth", anonymous=True),
-    # Also names that can be no app's: git_ingest says what is wrong with them.
-    _row(r"/-/git/.*", "git_ingest", git=True),
+    _row(rf"/-/git/{_APP}\.git/.*", "git_ingest", git=True),
+    # A name that can be no app's: git_ingest says what is wrong with it.
+    _row(r"/-/git/[^/]+\.git/.*", "git_ingest", git=True),
     _row(rf"{_API}/login", "auth", anonymous=True),
     _row(rf"{_API}/(?:whoami|password)", "auth"),
     _row(rf"{_API}/(?:tokens|users)(?:/[^/]+)?", "auth"),

@@ -204,7 +204,8 @@ async def test_a_running_build_is_ended(
         await eventually(_none, lambda _: cook.cancelled == 1)
         row = await build_of(database, event.deploy_id)
         assert row is None if how == "deleted" else row["state"] == "cancelled"
-        assert [one.type for one in await published(database, event.deploy_id)] == ["build.started"]
+        said = [one.type for one in await published(database, event.deploy_id)]
+        assert said == ["build.started"] + ["build.failed"] * (how == "cancelled")
 
 
 async def test_a_builder_that_stops_hands_back(
