@@ -3,7 +3,7 @@ create table outbox (
     event_id     text not null unique,
     subject      text not null,
     envelope     bytea not null,
-    recorded_at  timestamptz not null default now(),
+    recorded_at  timestamptz not null default clock_timestamp(),
     published_at timestamptz
 );
 create index outbox_waiting on outbox (position) where published_at is null;
