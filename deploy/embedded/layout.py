@@ -79,6 +79,7 @@ class Layout:
             (self.logs, 0o700),
             (self.nats, 0o700),
             (self.openbao, 0o700),
+            (self.home / "git", 0o700),
         ):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)

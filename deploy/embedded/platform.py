@@ -104,7 +104,9 @@ def service_environment(layout: Layout, name: str, instance: str) -> dict[str, s
 def _own_settings(layout: Layout, name: str, openbao_port: int) -> dict[str, str]:
     match name:
         case "gateway":
-            return {"MOORAGE_PORT": str(public_port())}
+            # Without TLS before it only this machine may come in; an operator sets another.
+            bind = os.environ.get("MOORAGE_BIND") or "127.0.0.1"
+            return {"MOORAGE_PORT": str(public_port()), "MOORAGE_BIND": bind}
         case "auth":
             return {
                 "MOORAGE_AUTH_KEY_FILE": str(layout.keys / "auth-key"),

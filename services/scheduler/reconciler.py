@@ -12,7 +12,7 @@ from typing import Any
 
 from services.scheduler import routing, store
 from services.scheduler.gateways import Gateways
-from services.scheduler.starting import NotHealthy, Starter, Superseded
+from services.scheduler.starting import NotHealthy, NotWanted, Starter
 from shared.database import Database, outbox
 from shared.errors import MoorageError, Unavailable
 from shared.events import new_event
@@ -162,13 +162,15 @@ class Reconciler:
                     if not await store.mark_starting(tx, row["instance"]):
                         return
             started = await self._starter.start(row, release, config)
-            await self._starter.wait_healthy(started, manifest, _silent, lambda: self._wanted(row))
+            await self._starter.wait_healthy(
+                started, manifest, _silent, lambda: self._check_wanted(row)
+            )
             async with self._database.transaction() as tx:
                 await store.lock_app(tx, row["app"])
                 if await store.mark_healthy(tx, row["instance"]):
                     await _record(tx, InstanceStarted, row, "")
                     await routing.announce(tx, row["app"])
-        except (Unavailable, Superseded) as error:
+        except (Unavailable, NotWanted) as error:
             logger.info("instance waits", extra={"instance": row["instance"], "why": error.detail})
             await asyncio.sleep(1)
         except NotHealthy as error:
@@ -185,13 +187,13 @@ class Reconciler:
             restarts = row["restarts"] + 1
             await self._crashed(row, reason, backoff(restarts), restarts)
 
-    async def _wanted(self, row: Any) -> bool:
-        return bool(
-            await self._database.fetchval(
-                "select exists (select from instances where instance = $1 and state = 'starting')",
-                row["instance"],
-            )
-        )
+    async def _check_wanted(self, row: Any) -> None:
+        """Raises `NotWanted` when the row was given up, or is gone, while its instance starts."""
+        if not await self._database.fetchval(
+            "select exists (select from instances where instance = $1 and state = 'starting')",
+            row["instance"],
+        ):
+            raise NotWanted(f"{row['instance']} is not wanted any more.")
 
     async def _check_formations(self) -> None:
         for app in await store.live_apps(self._database):

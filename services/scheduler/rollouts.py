@@ -11,7 +11,7 @@ from typing import Any
 
 from services.scheduler import routing, store
 from services.scheduler.config import Config
-from services.scheduler.starting import NotHealthy, Starter, Superseded
+from services.scheduler.starting import NotHealthy, NotWanted, Starter
 from shared.bus import Bus
 from shared.database import Database, outbox
 from shared.errors import MoorageError, NotFound, Unavailable
@@ -32,6 +32,12 @@ APPLY_POLL_SECONDS = 0.5
 SAY_SECONDS = 5.0
 UNROUTED_SECONDS = 600.0
 """How long a rollout that is live waits for a gateway to say so before it ends without that."""
+
+
+GIVEN_UP = {
+    "superseded": "A newer push of this app has taken its place.",
+    "disconnected": "The push was broken off before its release was live.",
+}
 
 
 class Lost(Exception):
@@ -83,7 +89,13 @@ class Rollouts:
             self._news.notify_all()
 
     async def _perform(self, rollout: Any) -> None:
-        """See one rollout to its end; whatever goes wrong ends it with a reason."""
+        """See one rollout to its end, within the trace of the push that asked for it."""
+        names = {"app": rollout["app"], "release": rollout["release"]}
+        with span("rollout", rollout["traceparent"], **names):
+            await self._see_through(rollout)
+
+    async def _see_through(self, rollout: Any) -> None:
+        """Whatever goes wrong ends the rollout with a reason."""
         beating = asyncio.create_task(self._beat(rollout))
         working = asyncio.create_task(self._steps(rollout))
         try:
@@ -107,18 +119,14 @@ class Rollouts:
                     return
 
     async def _steps(self, rollout: Any) -> None:
-        with span(
-            "rollout", rollout["traceparent"], app=rollout["app"], release=rollout["release"]
-        ):
-            if rollout["state"] != "activated":
-                await self._bring_up(rollout)
-                await self._activate(rollout)
-            await self._wait_applied(rollout)
+        if rollout["state"] != "activated":
+            await self._bring_up(rollout)
+            await self._activate(rollout)
+        await self._wait_applied(rollout)
 
     async def _bring_up(self, rollout: Any) -> None:
         """Start the new instances beside the old and wait until all of them are healthy."""
-        if not await self._wanted(rollout):
-            raise Superseded("A newer push has taken its place.")
+        await self._check_wanted(rollout)
         release = await store.release(self._database, rollout["app"], rollout["release"])
         if release is None:
             raise NotFound(f"Release v{rollout['release']} is not there any more.")
@@ -133,7 +141,7 @@ class Rollouts:
         say = self._say_for(rollout)
         waits = [
             asyncio.create_task(
-                self._starter.wait_healthy(row, manifest, say, lambda: self._wanted(rollout))
+                self._starter.wait_healthy(row, manifest, say, lambda: self._check_wanted(rollout))
             )
             for row in started
         ]
@@ -156,8 +164,7 @@ class Rollouts:
                 if loop.time() - said > SAY_SECONDS:
                     said = loop.time()
                     await self._say(rollout, f"       waiting for the secret store: {error.detail}")
-                if not await self._wanted(rollout):
-                    raise Superseded("A newer push has taken its place.") from error
+                await self._check_wanted(rollout)
                 await asyncio.sleep(0.5)
 
     async def _note_release(self, rollout: Any, release: Any, config: Config) -> None:
@@ -192,10 +199,11 @@ class Rollouts:
         await self._say(rollout, f"-----> Starting {row['instance']}")
         return await self._starter.start(row, release, config)
 
-    async def _wanted(self, rollout: Any) -> bool:
+    async def _check_wanted(self, rollout: Any) -> None:
+        """Raises `NotWanted` when the push was cancelled; no news is no reason to give up."""
         with contextlib.suppress(Unavailable):
-            return await store.cancelled(self._database, rollout) is None
-        return True
+            if reason := await store.cancelled(self._database, rollout):
+                raise NotWanted(GIVEN_UP[reason])
 
     async def _activate(self, rollout: Any) -> None:
         """Give the new instances the traffic, in one transaction, if the rollout is still ours."""
@@ -207,7 +215,7 @@ class Rollouts:
             if held is None:
                 raise Lost
             if held["cancelled"]:
-                raise Superseded("A newer push has taken its place.")
+                raise NotWanted(GIVEN_UP[held["cancelled"]])
             await store.lock_app(tx, rollout["app"])
             for row in await store.generation_instances(tx, rollout["app"], rollout["generation"]):
                 await store.mark_healthy(tx, row["instance"])

@@ -43,8 +43,8 @@ class NotHealthy(MoorageError):
         self.lines = lines
 
 
-class Superseded(MoorageError):
-    """Whoever waited does not want this instance any more."""
+class NotWanted(MoorageError):
+    """Whoever asked for this instance does not want it any more."""
 
 
 @dataclass
@@ -95,12 +95,12 @@ class Starter:
         instance: Any,
         manifest: ImageManifest,
         say: Say,
-        wanted: Callable[[], Awaitable[bool]],
+        check_wanted: Callable[[], Awaitable[None]],
     ) -> float:
         """Seconds until the instance was healthy.
 
-        Raises `NotHealthy` when it ended or did not answer in time, `Superseded` when `wanted`
-        says no.
+        Raises `NotHealthy` when it ended or did not answer in time, `NotWanted` when
+        `check_wanted` does.
         """
         began = said = asked = time.monotonic()
         churn = Churn()
@@ -121,8 +121,7 @@ class Starter:
                 await say(f"       waiting for the app to answer: {waited:.0f} s ({wrong})")
             if time.monotonic() - asked > ASK_SECONDS:
                 asked = time.monotonic()
-                if not await wanted():
-                    raise Superseded("A newer push has taken its place.")
+                await check_wanted()
             await asyncio.sleep(FIRST_POLLS_SECONDS if waited < 3 else LATER_POLLS_SECONDS)
 
     def _spec(
