@@ -1,6 +1,6 @@
 """Real servers for the tests: the same wheels, settings and permissions as the embedded platform.
 
-`nats_server` is private to a test (a server starts in a tenth of a second); `postgres_server` is one
+`nats_server` is private to a test (it starts in a tenth of a second); `postgres_server` is one
 for the whole session, and `database_for` gives a service's own schema in a database of the test's.
 """
 

@@ -62,7 +62,7 @@ def test_kill_9_of_each_process_during_a_deploy(platform, app, process):
     until(lambda: True, 1)
     time.sleep(0.4)
     platform.kill(process)
-    output, _ = pushing.communicate(timeout=150)
+    _output, _ = pushing.communicate(timeout=150)
 
     def converged() -> bool:
         with contextlib.suppress(httpx.HTTPError, AssertionError, ValueError):

@@ -1,4 +1,4 @@
-"""What is wrong is said in one sentence in the pusher's terminal, and the running version goes on."""
+"""What is wrong is said in one sentence to the pusher, and the running version goes on."""
 
 import os
 

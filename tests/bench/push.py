@@ -101,8 +101,17 @@ def bare_install(folder: Path, requirements: Path) -> tuple[float, Path]:
     subprocess.run([UV, "venv", "-q", str(environment)], env=variables, check=True)
     began = time.perf_counter()
     subprocess.run(
-        [UV, "pip", "install", "-q", "--python", str(environment / "bin" / "python")]
-        + ["-r", str(requirements), "gunicorn"],
+        [
+            UV,
+            "pip",
+            "install",
+            "-q",
+            "--python",
+            str(environment / "bin" / "python"),
+            "-r",
+            str(requirements),
+            "gunicorn",
+        ],
         env=variables,
         check=True,
     )
@@ -117,8 +126,16 @@ def cold_start(environment: Path, source: Path) -> float:
     port = free_ports(1)[0]
     began = time.perf_counter()
     process = subprocess.Popen(
-        [str(environment / "bin" / "python"), "-m", "gunicorn", "app:server"]
-        + ["--bind", f"127.0.0.1:{port}", "--log-level", "error"],
+        [
+            str(environment / "bin" / "python"),
+            "-m",
+            "gunicorn",
+            "app:server",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--log-level",
+            "error",
+        ],
         cwd=source,
         env={**os.environ, "DASH_URL_BASE_PATHNAME": "/bench-dash/"},
     )
