@@ -27,8 +27,9 @@ from shared.bus import Bus
 from shared.bus.connection import NATS_AWAY
 from shared.bus.consumer import Consumer
 from shared.bus.relay import Relay
+from shared.bus.server_check import UnsuitableServer
 from shared.database import Database, inbox
-from shared.errors import Unavailable
+from shared.errors import Invalid, Unavailable
 from shared.events import Event
 from shared.logs import get_logger
 from shared.settings import Settings
@@ -82,7 +83,11 @@ class Health:
 def run(name: str, settings_type: type[Settings], build: Build, migrations: Path) -> None:
     """Run a service until SIGTERM or SIGINT; exit status 1 when a part of it failed."""
     settings = read_settings(name, settings_type)
-    uvloop.run(_run(name, settings, build, migrations))
+    try:
+        uvloop.run(_run(name, settings, build, migrations))
+    except (UnsuitableServer, Invalid) as error:
+        # Nothing that a restart would mend: the reason has to be readable in the log's last line.
+        sys.exit(f"{name} cannot run here: {error}")
 
 
 def read_settings(name: str, settings_type: type[Settings]) -> Any:

@@ -45,7 +45,7 @@ class Bus:
     async def connect_forever(cls, settings: Settings, name: str) -> "Bus":
         """A connected bus, waiting for the server as long as it takes.
 
-        Raises `RuntimeError` when the server is too old or does not sync every write.
+        Raises `UnsuitableServer` when it is too old or does not sync every write.
         """
         said = 0.0
         while True:

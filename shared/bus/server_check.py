@@ -17,16 +17,20 @@ MINIMUM = (2, 14)
 SERVER_SUBJECT = "platform.server"
 
 
+class UnsuitableServer(Exception):
+    """A server that would lose what it acknowledges; the message says what to change."""
+
+
 async def check_server(client: Client) -> None:
-    """Raises `RuntimeError` with what to change."""
+    """Raises `UnsuitableServer`."""
     version = client.connected_server_version
     if (version.major, version.minor) < MINIMUM:
-        raise RuntimeError(
+        raise UnsuitableServer(
             f"This NATS server is {version.major}.{version.minor}; the platform needs "
             f"{MINIMUM[0]}.{MINIMUM[1]} or newer. Upgrade the server and start again."
         )
     if not await _syncs_always(client):
-        raise RuntimeError(
+        raise UnsuitableServer(
             "This NATS server does not sync every write: set 'sync_interval: always' in its "
             "jetstream block and restart it, or acknowledged events are lost on a power failure."
         )
@@ -36,7 +40,7 @@ async def _syncs_always(client: Client) -> bool:
     try:
         reply = await client.request(SERVER_SUBJECT, b"", timeout=5)
     except Error as error:
-        raise RuntimeError(
+        raise UnsuitableServer(
             f"This NATS server does not answer '{SERVER_SUBJECT}': export "
             "$SYS.REQ.SERVER.PING.VARZ from the system account under that name "
             "(docs/reference/configuration.md)."

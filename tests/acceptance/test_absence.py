@@ -104,6 +104,23 @@ def test_only_the_gateway_alive(platform, app):
     platform.up()
 
 
+def test_everything_is_killed_at_once_and_comes_up_again(platform, app):
+    """As in a power failure: nothing has a chance to say anything."""
+    before = version(platform)
+    platform.kill("supervisor")
+    for name in [f"{service}-1" for service in ALL_SERVICES] + [
+        *("gateway-1", "nats", "postgres", "openbao")
+    ]:
+        platform.kill(name)
+    platform.up()
+    until(lambda: _answers_quietly(platform), 60)
+    assert version(platform) == before
+    commit(app, flask_app("after-the-cut"))
+    pushed = platform.push(app, "lasting")
+    assert pushed.returncode == 0, pushed.stdout
+    assert version(platform) == "after-the-cut"
+
+
 def test_the_supervisor_is_killed_and_another_takes_over(platform, app):
     before = {name: platform.pid(name) for name in ("nats", "postgres", "gateway-1", "router-1")}
     platform.kill("supervisor")
