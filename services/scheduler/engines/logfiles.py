@@ -53,6 +53,20 @@ async def follow(path: Path, position: int) -> AsyncIterator[str]:
             await asyncio.sleep(FOLLOW_SECONDS)
 
 
+async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Every line of a stream; one that is too long comes in pieces."""
+    rest = b""
+    while chunk := await stream.read(LONGEST_LINE):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+        if len(rest) > LONGEST_LINE:
+            yield rest.decode(errors="replace")
+            rest = b""
+    if rest:
+        yield rest.decode(errors="replace").rstrip("\r")
+
+
 def trim(path: Path, largest: int = LARGEST_BYTES) -> bool:
     """Cut a log that has grown too large, keeping its newest half as `<name>.1`.
 

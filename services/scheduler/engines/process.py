@@ -1,4 +1,4 @@
-"""The process engine: instances are child processes of nobody, locked in by bubblewrap.
+"""The process engine: instances are child processes of nobody, locked in as the machine allows.
 
 An instance is a session of its own: a tiny shell that notes the exit status, in it the sandbox, in
 it the app. It outlives the scheduler; `run/instances/<instance>/` has what is needed to find it
@@ -7,13 +7,16 @@ builder of this engine puts them.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,34 +24,42 @@ from pydantic import ValidationError
 
 from services.scheduler.engines import logfiles, processes
 from services.scheduler.engines.cgroups import find_cgroups
+from services.scheduler.engines.launch import MARK, Launch
 from services.scheduler.engines.protocol import (
     ImageManifest,
     InstanceSpec,
-    Limits,
     Reference,
     Stats,
     Status,
 )
-from shared.errors import Invalid, NotFound
-from shared.sandbox import Sandbox, View, find_sandbox
+from shared.errors import Invalid, NotFound, Unavailable
+from shared.sandbox import Sandbox, View, find_sandbox, reachable
 
 FIRST_UID, UIDS = 200_000, 50_000
 """Users of apps where the platform runs as root: one for each, none of them in /etc/passwd."""
 STOP_POLL_SECONDS = 0.03
-LONGEST_LINE = 1024 * 1024
+NOTE_SECONDS = 5.0
 
-# Notes how the app ended even when nobody watches; limits and groups come before the app.
-WRAPPER = """
-exit_file=$1 groups=$2 files=$3; shift 3
-for group in $groups; do echo $$ > "$group/cgroup.procs"; done
-[ -z "$files" ] || ulimit -n "$files"
-"$@"
-echo $? > "$exit_file.partial" && mv "$exit_file.partial" "$exit_file"
-"""
+KILL_SECONDS = 5.0
+"""How long the kernel may take to end what was killed before we stop counting on its notes."""
 
+LANDLOCK_WARNING = (
+    "bubblewrap is not usable here: Landlock closes the platform's files, those of other apps and "
+    "all that are not the system's to apps, but they share processes, the network, sockets and "
+    "/dev/shm with this machine, see what runs and which files exist, and may change the modes of "
+    "their user's files; install the package 'bubblewrap' and restart the scheduler."
+)
+LANDLOCK_ROOT_WARNING = (
+    "Other users cannot reach the data folder, so that apps run as root without capabilities. "
+)
 PLAIN_WARNING = (
     "bubblewrap is not usable here: apps run without a sandbox and can read what their user can "
     "read; install the package 'bubblewrap' and restart the scheduler."
+)
+ROOT_WARNING = (
+    "bubblewrap is not usable here and other users cannot reach the data folder: apps run as root, "
+    "without a sandbox, and can read every file of the platform; install the package 'bubblewrap' "
+    "and restart the scheduler."
 )
 
 
@@ -57,16 +68,16 @@ class ProcessEngine:
 
     name = "process"
 
-    def __init__(self, home: Path, bubblewrap: bool = True) -> None:
+    def __init__(self, home: Path, bubblewrap: bool = True, landlock: bool = True) -> None:
         self._home = Path(home)
         self._run = self._home / "run" / "instances"
         self._bubblewrap = bubblewrap
-        self._sandbox = find_sandbox(FIRST_UID, bubblewrap)
-        digest = hashlib.sha256(str(self._home).encode()).hexdigest()[:8]
-        self._cgroups = find_cgroups(f"moorage-{digest}")
+        self._sandbox = find_sandbox(FIRST_UID, bubblewrap, landlock)
+        self._name = f"moorage-{hashlib.sha256(str(self._home).encode()).hexdigest()[:8]}"
+        self._cgroups = find_cgroups(self._name)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.level = self._sandbox.level
-        self.warning = "" if self.level == "bubblewrap" else PLAIN_WARNING
+        self.warning = self._warning()
 
     async def image(self, digest: str) -> ImageManifest:
         path = self._image(digest) / "manifest.json"
@@ -84,15 +95,9 @@ class ProcessEngine:
         return await asyncio.to_thread(self._start, spec, manifest, folder)
 
     async def stop(self, reference: Reference, grace: float) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace
-        processes.send(self._members(reference), signal.SIGTERM)
-        while self._alive(reference):
-            if loop.time() > deadline:
-                processes.send(self._members(reference), signal.SIGKILL)
-            await asyncio.sleep(STOP_POLL_SECONDS)
-        # What left the session of its own accord ends with the instance all the same.
-        processes.send(self._cgroups.processes(reference["instance"]), signal.SIGKILL)
+        await self._ask_to_end(reference, grace)
+        await self._kill(reference)
+        await self._end_strays(reference["instance"])
 
     async def poll(self, reference: Reference) -> Status:
         instance = reference["instance"]
@@ -103,8 +108,10 @@ class ProcessEngine:
         if code is None:
             if reference["boot"] != processes.boot_id():
                 return Status("unknown", None, "the machine was restarted")
+            # Only the shell that notes the end was killed, perhaps; the app must not go on alone.
+            await self._end_strays(instance)
             return Status("exited", None, "it was killed from outside")
-        if self._cgroups.ran_out_of_memory(instance):
+        if code != 0 and self._cgroups.ran_out_of_memory(instance):
             return Status("exited", code, "it ran out of memory and was killed")
         if code > 128:
             return Status("exited", code, f"it was ended by signal {code - 128}")
@@ -133,26 +140,32 @@ class ProcessEngine:
 
     async def execute(self, spec: InstanceSpec, command: list[str]) -> AsyncIterator[str]:
         manifest = await self.image(spec.image)
-        view = self._view(spec, manifest, outlives=False)
-        child = await asyncio.create_subprocess_exec(
-            *self._sandbox_of(spec.app).wrap(command, view),
-            env=self._environment(spec, manifest),
-            cwd=self._image(spec.image) / "app",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=LONGEST_LINE,
-        )
+        self._own_folders(spec, manifest)
+        launch = self._launch(spec, manifest, command, outlives=False)
+        with launch.one_off() as opened:
+            child = await asyncio.create_subprocess_exec(
+                *opened.command,
+                env=opened.environment,
+                cwd=self._folder(spec),
+                stdin=opened.settings,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(opened.seccomp,),
+                start_new_session=True,
+            )
         assert child.stdout
         try:
-            async for line in child.stdout:
-                yield line.decode(errors="replace").rstrip("\r\n")
-            yield f"exit-status: {await child.wait()}"
+            async for line in logfiles.lines_of(child.stdout):
+                yield line
+            yield f"exit-status: {_status(await child.wait())}"
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
-                await child.wait()
+            # Before the wait, which lasts until nobody holds the child's output any more.
+            await self._end_strays(spec.instance)
+            await child.wait()
+            self._cgroups.remove(spec.instance)
+            shutil.rmtree(self._scratch(spec.instance), ignore_errors=True)
 
     async def processes(self, reference: Reference) -> set[int]:
         return await asyncio.to_thread(self._members, reference)
@@ -164,6 +177,7 @@ class ProcessEngine:
         self._children.pop(instance, None)
         self._cgroups.remove(instance)
         shutil.rmtree(self._run / instance, ignore_errors=True)
+        shutil.rmtree(self._scratch(instance), ignore_errors=True)
         log = self._log(instance)
         for path in (log, log.with_name(log.name + ".1")):
             path.unlink(missing_ok=True)
@@ -177,35 +191,51 @@ class ProcessEngine:
     def _start(self, spec: InstanceSpec, manifest: ImageManifest, folder: Path) -> Reference:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
+        with _held(folder / "lock"):
+            running = self._noted(folder)
+            if running and self._alive(running):
+                return running
+            self._own_folders(spec, manifest)
+            self._forget_last(spec.instance, folder)
+            command = ["/bin/sh", "-c", spec.command]
+            launch = self._launch(spec, manifest, command, outlives=True)
+            return self._spawn(launch, spec, folder)
+
+    def _forget_last(self, instance: str, folder: Path) -> None:
+        """Clear what an earlier run of the instance left: its processes, its end, its counters."""
+        processes.send(self._strays(instance), signal.SIGKILL)
+        self._cgroups.remove(instance)
         (folder / "exit").unlink(missing_ok=True)
-        sandbox = self._sandbox_of(spec.app)
-        self._own_folders(spec.app, sandbox)
-        groups = self._cgroups.prepare(spec.instance, spec.limits)
-        inner = sandbox.wrap(
-            ["/bin/sh", "-c", spec.command], self._view(spec, manifest, outlives=True)
-        )
-        with self._log(spec.instance).open("ab") as log:
-            child = subprocess.Popen(
-                [
-                    *("/bin/sh", "-c", WRAPPER, "moorage-instance", str(folder / "exit")),
-                    *(" ".join(map(str, groups)), _files(spec.limits), *inner),
-                ],
-                env=self._environment(spec, manifest),
-                cwd=self._image(spec.image) / "app",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        os.close(os.open(folder / "instance.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+
+    def _spawn(self, launch: Launch, spec: InstanceSpec, folder: Path) -> Reference:
+        """The note is the wrapper's own, so that no crash of ours leaves an instance unknown."""
+        with (
+            self._log(spec.instance).open("ab") as log,
+            launch.detached(folder, spec.instance, processes.boot_id()) as opened,
+        ):
+            child = opened.popen(log.fileno(), self._folder(spec))
         self._children[spec.instance] = child
-        reference: Reference = {
-            "instance": spec.instance,
-            "pid": child.pid,
-            "started": processes.start_time(child.pid),
-            "boot": processes.boot_id(),
-        }
-        _write_note(folder / "instance.json", reference)
+        deadline = time.monotonic() + NOTE_SECONDS
+        while (reference := self._noted(folder)) is None:
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f"The instance {spec.instance} could not be started; try again.")
+            time.sleep(0.001)
         return reference
+
+    def _launch(
+        self, spec: InstanceSpec, manifest: ImageManifest, command: list[str], outlives: bool
+    ) -> Launch:
+        view = self._view(spec, manifest, outlives)
+        return Launch(
+            sandbox=self._sandbox_of(spec.app),
+            view=view,
+            command=command,
+            environment=self._environment(spec, manifest, view),
+            groups=self._cgroups.prepare(spec.instance, spec.limits),
+            limits=spec.limits,
+            mark=f"{self._name}/{spec.instance}",
+        )
 
     def _view(self, spec: InstanceSpec, manifest: ImageManifest, outlives: bool) -> View:
         environment = self._home / "environments" / manifest.environment
@@ -215,6 +245,7 @@ class ProcessEngine:
         if python is not None:
             shown[str(python)] = python
         return View(
+            scratch=self._scratch(spec.instance) if self.level == "landlock" else None,
             read=shown,
             write={"/data": data},
             network=True,
@@ -223,17 +254,18 @@ class ProcessEngine:
             outlives=outlives,
         )
 
-    def _environment(self, spec: InstanceSpec, manifest: ImageManifest) -> dict[str, str]:
+    def _environment(
+        self, spec: InstanceSpec, manifest: ImageManifest, view: View
+    ) -> dict[str, str]:
         scripts = self._home / "environments" / manifest.environment / "bin"
         ours = {
             "PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",
+            "HOME": self._sandbox.place(view, "/tmp"),
             "LANG": "C.UTF-8",
+            "MOORAGE_DATA": self._sandbox.place(view, "/data"),
             "VIRTUAL_ENV": str(scripts.parent),
         }
-        locked_in = self.level == "bubblewrap"
-        data = "/data" if locked_in else str(self._home / "apps" / spec.app / "data")
-        return {**ours, "MOORAGE_DATA": data, **spec.environment}
+        return {**ours, **spec.environment}
 
     def _sandbox_of(self, app: str) -> Sandbox:
         """The sandbox with the app's own user, where we are root."""
@@ -242,32 +274,93 @@ class ProcessEngine:
         number = int.from_bytes(hashlib.sha256(app.encode()).digest()[:4]) % UIDS
         return Sandbox(self._sandbox.level, FIRST_UID + number)
 
-    def _own_folders(self, app: str, sandbox: Sandbox) -> None:
-        data, logs = (self._home / "apps" / app / name for name in ("data", "logs"))
+    def _own_folders(self, spec: InstanceSpec, manifest: ImageManifest) -> None:
+        data, logs = (self._home / "apps" / spec.app / name for name in ("data", "logs"))
         for folder in (data, logs):
             folder.mkdir(parents=True, exist_ok=True)
         logs.chmod(0o700)
-        if sandbox.uid is not None:
-            os.chown(data, sandbox.uid, sandbox.uid)
-        data.chmod(0o700)
+        view = self._view(spec, manifest, outlives=False)
+        if view.scratch:  # as fresh as bubblewrap's /tmp
+            shutil.rmtree(view.scratch, ignore_errors=True)
+            view.scratch.mkdir(parents=True)
+        sandbox = self._sandbox_of(spec.app)
+        for folder in filter(None, (data, view.scratch)):
+            if sandbox.uid is not None:
+                owner = sandbox.identity(view) or os.geteuid()
+                os.chown(folder, owner, owner)
+            folder.chmod(0o700)
+
+    async def _ask_to_end(self, reference: Reference, grace: float) -> None:
+        """SIGTERM, once to each; those that appear later are told when all others have ended."""
+        deadline = time.monotonic() + grace
+        told: dict[int, str | None] = {}
+        while self._alive(reference) and time.monotonic() < deadline:
+            if not any(started == processes.start_time(pid) for pid, started in told.items()):
+                members = self._first_to_end(reference) if not told else self._members(reference)
+                told = {pid: started for pid in members if (started := processes.start_time(pid))}
+                processes.send(told, signal.SIGTERM)
+            await asyncio.sleep(STOP_POLL_SECONDS)
+
+    async def _kill(self, reference: Reference) -> None:
+        """The whole tree but the shell that notes the end; that too when it does not follow."""
+        began = time.monotonic()
+        while self._alive(reference):
+            victims = {child.pid for child in processes.descendants(reference["pid"])}
+            if time.monotonic() - began > KILL_SECONDS:
+                victims.add(reference["pid"])
+            processes.send(victims, signal.SIGKILL)
+            await asyncio.sleep(STOP_POLL_SECONDS)
+
+    async def _end_strays(self, instance: str) -> None:
+        """Kill what has left the instance's tree of its own accord, or lost the top of it."""
+        deadline = time.monotonic() + KILL_SECONDS
+        while time.monotonic() < deadline and (strays := self._strays(instance)):
+            processes.send(strays, signal.SIGKILL)
+            await asyncio.sleep(STOP_POLL_SECONDS)
+
+    def _strays(self, instance: str) -> set[int]:
+        if self._cgroups.version:
+            found = self._cgroups.processes(instance)
+        else:
+            found = processes.marked(f"{MARK}={self._name}/{instance}")
+        return {pid for pid in found if processes.start_time(pid)}
 
     def _members(self, reference: Reference) -> set[int]:
         """The app's own processes: not the shell that notes the end, and not the sandbox's."""
-        found = processes.descendants(reference["pid"])
-        locks = {child.pid for child in found if _name(child) in ("bwrap", "setpriv")}
+        if not self._alive(reference):
+            return set()
+        found = {child.pid for child in processes.descendants(reference["pid"])}
         strays = self._cgroups.processes(reference["instance"])
-        return ({child.pid for child in found} | strays) - {reference["pid"]} - locks
+        return (found | strays) - {reference["pid"]} - self._locks(reference)
+
+    def _locks(self, reference: Reference) -> set[int]:
+        """bubblewrap and the first process in its namespace, by place: any process may lie about
+        its name."""
+        if reference.get("level", self.level) != "bubblewrap":
+            return set()
+        outer = processes.children(reference["pid"])
+        inner = [child for lock in outer for child in processes.children(lock.pid)]
+        return {lock.pid for lock in (*outer, *inner)}
+
+    def _first_to_end(self, reference: Reference) -> set[int]:
+        """All members but shells that wait: the instance ends with its first command, so that a
+        shell that obeyed at once would take the grace from the server it started."""
+        members = self._members(reference)
+        found = processes.descendants(reference["pid"])
+        return members - {child.pid for child in found if processes.is_waiting_shell(child)}
 
     def _alive(self, reference: Reference) -> bool:
         child = self._children.get(reference["instance"])
         if child is not None:
             child.poll()
+        if reference["boot"] != processes.boot_id():
+            return False
         started = processes.start_time(reference["pid"])
         return started is not None and started == reference["started"]
 
     def _stats(self, reference: Reference) -> Stats:
         memory = cpu = 0.0
-        members = processes.descendants(reference["pid"])
+        members = self._tree(reference)
         for member in members:
             try:
                 cpu += sum(member.cpu_times()[:2])
@@ -279,7 +372,7 @@ class ProcessEngine:
 
     def _listening(self, reference: Reference) -> list[tuple[str, int]]:
         found: set[tuple[str, int]] = set()
-        for member in processes.descendants(reference["pid"]):
+        for member in self._tree(reference):
             try:
                 for connection in member.net_connections("tcp"):
                     if connection.status == psutil.CONN_LISTEN:
@@ -288,11 +381,29 @@ class ProcessEngine:
                 continue
         return sorted(found)
 
+    def _tree(self, reference: Reference) -> list[psutil.Process]:
+        return processes.descendants(reference["pid"]) if self._alive(reference) else []
+
+    def _warning(self) -> str:
+        if self.level == "bubblewrap":
+            return ""
+        as_root = self._sandbox.uid is not None and not reachable([self._home / "apps"])
+        if self.level == "landlock":
+            return (LANDLOCK_ROOT_WARNING if as_root else "") + LANDLOCK_WARNING
+        return ROOT_WARNING if as_root else PLAIN_WARNING
+
+    def _folder(self, spec: InstanceSpec) -> Path:
+        return self._image(spec.image) / "app"
+
     def _image(self, digest: str) -> Path:
         hexadecimal = digest.removeprefix("sha256:")
         if not hexadecimal.isalnum():
             raise Invalid(f"'{digest}' is not the digest of an image.")
         return self._home / "images" / hexadecimal
+
+    def _scratch(self, instance: str) -> Path:
+        """What stands for /tmp where a sandbox cannot make a file system of its own."""
+        return self._home / "apps" / instance.partition(".")[0] / "tmp" / instance
 
     def _log(self, instance: str) -> Path:
         return self._home / "apps" / instance.partition(".")[0] / "logs" / f"{instance}.log"
@@ -320,19 +431,17 @@ def _python_home(environment: Path) -> Path | None:
     return None if prefix.is_relative_to("/usr") or prefix == Path("/") else prefix
 
 
-def _files(limits: Limits) -> str:
-    return "" if limits.open_files is None else str(limits.open_files)
+def _status(returned: int) -> int:
+    """As a shell counts it: 128 and the number of the signal."""
+    return 128 - returned if returned < 0 else returned
 
 
-def _name(process: psutil.Process) -> str:
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Only one at a time, of this process and of others."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        return process.name()
-    except psutil.Error:
-        return ""
-
-
-def _write_note(path: Path, reference: Mapping[str, object]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(reference))
-    partial.chmod(0o600)
-    partial.rename(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
