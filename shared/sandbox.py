@@ -28,6 +28,7 @@ SETTINGS = (
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/fonts",
+    "/etc/group",
     "/etc/host.conf",
     "/etc/hosts",
     "/etc/ld.so.cache",
@@ -35,6 +36,7 @@ SETTINGS = (
     "/etc/ld.so.conf.d",
     "/etc/localtime",
     "/etc/nsswitch.conf",
+    "/etc/passwd",
     "/etc/pki",
     "/etc/resolv.conf",
     "/etc/ssl",
@@ -155,6 +157,8 @@ class Sandbox:
             arguments += [part for name in DROPPING for part in ("--cap-add", name)]
         arguments += [*_parents({"/etc/hosts": Path("/etc")}), *_system()]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
+        # bubblewrap's own is closed to another user, and locks of `multiprocessing` lie there.
+        arguments += ["--perms", "1777", "--tmpfs", "/dev/shm"]
         arguments += (
             ["--bind", str(view.scratch), "/tmp"]
             if view.scratch

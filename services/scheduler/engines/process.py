@@ -14,9 +14,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -50,16 +51,17 @@ LANDLOCK_WARNING = (
     "their user's files; install the package 'bubblewrap' and restart the scheduler."
 )
 LANDLOCK_ROOT_WARNING = (
-    "Other users cannot reach the data folder, so that apps run as root without capabilities. "
+    "Other users cannot reach the data folder or Python, so that apps run as root without "
+    "capabilities and may change the modes of root's files. "
 )
 PLAIN_WARNING = (
     "bubblewrap is not usable here: apps run without a sandbox and can read what their user can "
     "read; install the package 'bubblewrap' and restart the scheduler."
 )
 ROOT_WARNING = (
-    "bubblewrap is not usable here and other users cannot reach the data folder: apps run as root, "
-    "without a sandbox, and can read every file of the platform; install the package 'bubblewrap' "
-    "and restart the scheduler."
+    "bubblewrap is not usable here and other users cannot reach the data folder or Python: apps "
+    "run as root, without a sandbox, and can read every file of the platform; install the package "
+    "'bubblewrap' and restart the scheduler."
 )
 
 
@@ -186,7 +188,8 @@ class ProcessEngine:
         for child in self._children.values():
             child.poll()  # an instance that ended stays a zombie until somebody asks
         for log in self._home.glob("apps/*/logs/*.log"):
-            await asyncio.to_thread(logfiles.trim, log)
+            with suppress(FileNotFoundError):  # its app was deleted meanwhile
+                await asyncio.to_thread(logfiles.trim, log)
 
     def _start(self, spec: InstanceSpec, manifest: ImageManifest, folder: Path) -> Reference:
         folder.mkdir(parents=True, exist_ok=True)
@@ -214,6 +217,8 @@ class ProcessEngine:
             self._log(spec.instance).open("ab") as log,
             launch.detached(folder, spec.instance, processes.boot_id()) as opened,
         ):
+            if (uid := self._sandbox_of(spec.app).uid) is not None:
+                os.fchown(log.fileno(), uid, uid)  # else the app may not open /dev/stdout
             child = opened.popen(log.fileno(), self._folder(spec))
         self._children[spec.instance] = child
         deadline = time.monotonic() + NOTE_SECONDS
@@ -241,7 +246,7 @@ class ProcessEngine:
         environment = self._home / "environments" / manifest.environment
         data = self._home / "apps" / spec.app / "data"
         shown = {str(environment): environment, "/app": self._image(spec.image) / "app"}
-        python = _python_home(environment)
+        python = _python_home(environment, self._home)
         if python is not None:
             shown[str(python)] = python
         return View(
@@ -387,7 +392,8 @@ class ProcessEngine:
     def _warning(self) -> str:
         if self.level == "bubblewrap":
             return ""
-        as_root = self._sandbox.uid is not None and not reachable([self._home / "apps"])
+        needed = [self._home / "apps", Path(sys.executable).resolve()]
+        as_root = self._sandbox.uid is not None and not reachable(needed)
         if self.level == "landlock":
             return (LANDLOCK_ROOT_WARNING if as_root else "") + LANDLOCK_WARNING
         return ROOT_WARNING if as_root else PLAIN_WARNING
@@ -421,14 +427,19 @@ class ProcessEngine:
             return None
 
 
-def _python_home(environment: Path) -> Path | None:
+def _python_home(environment: Path, home: Path) -> Path | None:
     """The Python installation that an environment borrows, if it is not part of the system.
 
-    `pyvenv.cfg` names its `home`, the folder of the interpreter (PEP 405).
+    A package built from source may have changed where `bin/python` leads, so only what looks like
+    an installation and holds nothing of the platform's is shown to the app.
     """
-    interpreter = (environment / "bin" / "python").resolve()
-    prefix = interpreter.parent.parent
-    return None if prefix.is_relative_to("/usr") or prefix == Path("/") else prefix
+    prefix = (environment / "bin" / "python").resolve().parent.parent
+    if prefix.is_relative_to("/usr") or prefix == Path("/"):
+        return None
+    inside = home.resolve()
+    if inside.is_relative_to(prefix) or prefix.is_relative_to(inside):
+        return None
+    return prefix if any(prefix.glob("lib/python3*/os.py")) else None
 
 
 def _status(returned: int) -> int:

@@ -271,6 +271,20 @@ async def test_a_log_that_has_grown_is_cut(bench):
     assert not logfiles.trim(path, largest=2000)
 
 
+async def test_what_programs_take_for_granted_is_there(bench):
+    spec = bench.spec()
+    await bench.up(spec)
+    for expression in (
+        "bool(__import__('multiprocessing').Lock())",
+        "bool(__import__('pwd').getpwnam('root'))",
+        "__import__('mimetypes').guess_type('a.css')[0] == 'text/css'",
+        "bool(__import__('tempfile').mkdtemp())",
+    ):
+        assert await bench.ask(spec, expression) in (True, 1), expression
+    if bench.engine.level == "bubblewrap":  # Landlock looks at the log's own place
+        assert await bench.ask(spec, "open('/dev/stdout', 'a').write('x')") == 1
+
+
 async def test_what_it_listens_on_and_what_it_uses(bench):
     spec = bench.spec()
     reference = await bench.up(spec)
