@@ -8,6 +8,7 @@ from moorage.verbs import (
     access,
     accounts,
     apps,
+    backup,
     config,
     dead_letters,
     deploy,
@@ -54,6 +55,8 @@ VERBS: tuple[click.Command, ...] = (
     apps.destroy,
     operators.status,
     operators.events,
+    backup.backup,
+    backup.restore,
     dead_letters.dead_letters,
     users.users,
 )

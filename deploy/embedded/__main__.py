@@ -1,4 +1,7 @@
-"""`python -m deploy.embedded up | down | status`: what `make up` and `make down` call."""
+"""`python -m deploy.embedded up | down | status | backup FILE | restore FILE`.
+
+What `make up`, `make down` and the command line's `backup` and `restore` call.
+"""
 
 import asyncio
 import os
@@ -6,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from deploy.embedded import instances, probes, sample
+from deploy.embedded import backup, instances, probes, sample
 from deploy.embedded.children import running_pid
 from deploy.embedded.layout import CHECKOUT, Layout
 from deploy.embedded.platform import public_port, services
 from deploy.embedded.supervisor import holder
+from services.scheduler.engines import ENGINES
 
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -19,6 +24,11 @@ STOP_SECONDS = 60
 
 def up(layout: Layout) -> int:
     """Start what does not run, wait until all of it is ready, deploy the sample once, report."""
+    engine = os.environ.get("MOORAGE_ENGINE", "process")
+    if engine not in ENGINES:
+        known = ", ".join(sorted(ENGINES))
+        print(f"MOORAGE_ENGINE is '{engine}', and there is: {known}.", file=sys.stderr)
+        return 1
     layout.make()
     if holder(layout) is None:
         _start_supervisor(layout)
@@ -106,12 +116,47 @@ def _leftovers(layout: Layout) -> bool:
     return any(running_pid(note) for note in notes if note.name != "nats-server.pid")
 
 
+def save(layout: Layout, file: Path) -> int:
+    """Write a backup; the control plane rests meanwhile, the apps go on answering."""
+    try:
+        size = asyncio.run(backup.write(layout, file, holder(layout)))
+        if holder(layout) is not None:
+            asyncio.run(_wait_ready(layout, say=False))
+    except (backup.BackupError, OSError, TimeoutError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    print(f"The backup is in {file} ({size / 1e6:.1f} MB). It holds all keys: keep it safe.")
+    return 0
+
+
+def bring_back(layout: Layout, file: Path) -> int:
+    """Unpack a backup into an empty data folder."""
+    try:
+        backup.read(layout, file, holder(layout))
+    except (backup.BackupError, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    print(f"{layout.home} is as it was in the backup; start it with 'make up'.")
+    return 0
+
+
 def main() -> int:
-    verbs = {"up": up, "down": down, "status": status}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        print("usage: python -m deploy.embedded up|down|status", file=sys.stderr)
-        return 2
-    return verbs[sys.argv[1]](Layout.from_environment())
+    layout = Layout.from_environment()
+    match sys.argv[1:]:
+        case ["up"]:
+            return up(layout)
+        case ["down"]:
+            return down(layout)
+        case ["status"]:
+            return status(layout)
+        case ["backup", file]:
+            return save(layout, Path(file).absolute())
+        case ["restore", file]:
+            return bring_back(layout, Path(file).absolute())
+    print(
+        "usage: python -m deploy.embedded up|down|status|backup FILE|restore FILE", file=sys.stderr
+    )
+    return 2
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ Killed itself, it leaves its children running; the next `make up` starts another
 import asyncio
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 import asyncpg
 
-from deploy.embedded import credentials, openbao, postgres, probes
+from deploy.embedded import credentials, openbao, postgres, probes, rest
 from deploy.embedded.children import Keeper
 from deploy.embedded.layout import Layout
-from deploy.embedded.platform import servers, services
+from deploy.embedded.platform import Child, servers, services
 from shared import logs
 from shared.logs import get_logger
 from shared.process import stop_signals
@@ -22,6 +23,7 @@ from shared.process import stop_signals
 logger = get_logger(__name__)
 
 TRIM_SECONDS = 60.0
+REST_POLL_SECONDS = 0.1
 
 
 class AlreadyRunning(Exception):
@@ -54,64 +56,92 @@ def holder(layout: Layout) -> int | None:
     return None
 
 
-async def supervise(layout: Layout) -> None:
-    """Bring everything up in order and keep it up until SIGTERM or SIGINT."""
-    stopping = stop_signals()
-    credentials.ensure(layout)
-    openbao.prepare(layout)
-    await asyncio.to_thread(postgres.initialise, layout)
-    keepers: list[Keeper] = []
-    tasks: list[asyncio.Task[None]] = []
+class Supervisor:
+    """Keeps the servers, the services and the gateway; at a wish all but the gateway rest."""
 
-    def keep(children: list[Keeper]) -> None:
-        keepers.extend(children)
-        tasks.extend(asyncio.create_task(keeper.run()) for keeper in children)
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._keepers: list[Keeper] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
-    keep([Keeper(layout, child) for child in servers(layout)])
-    starting = asyncio.create_task(_start_services(layout, keep))
-    tending = asyncio.create_task(_tend(keepers))
-    stop = asyncio.create_task(stopping.wait())
-    await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        starting.result()
-        await stop
-    starting.cancel()
-    tending.cancel()
-    await _stop_all(keepers)
+    async def run(self) -> None:
+        """Bring everything up in order and keep it up until SIGTERM or SIGINT.
 
+        SIGUSR1 makes the control plane rest for as long as the process lives that asked for it.
+        """
+        stopping, resting = stop_signals(), asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, resting.set)
+        tending = asyncio.create_task(self._tend())
+        while not stopping.is_set():
+            await self._up_until(stopping, resting)
+            if resting.is_set() and not stopping.is_set():
+                await self._rest(stopping)
+                resting.clear()
+        tending.cancel()
+        await self._stop(lambda _: True)
 
-async def _start_services(layout: Layout, keep: Callable[[list[Keeper]], None]) -> None:
-    await probes.wait_postgres(layout)
-    await _provision(layout)
-    keep([Keeper(layout, child) for child in services(layout)])
-    if not openbao.finished(layout):
-        await probes.wait_openbao(layout)
-        openbao.mark_finished(layout)
+    async def _up_until(self, *events: asyncio.Event) -> None:
+        """Start what does not run, then wait for one of the events."""
+        credentials.ensure(self._layout)
+        openbao.prepare(self._layout)
+        await asyncio.to_thread(postgres.initialise, self._layout)
+        self._keep(servers(self._layout))
+        starting = asyncio.create_task(self._start_services())
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        await asyncio.wait({starting, *waits}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in (starting, *waits):
+            task.cancel()
 
+    async def _start_services(self) -> None:
+        layout = self._layout
+        await probes.wait_postgres(layout)
+        await self._provision()
+        self._keep(services(layout))
+        if not openbao.finished(layout):
+            await probes.wait_openbao(layout)
+            openbao.mark_finished(layout)
 
-async def _provision(layout: Layout) -> None:
-    while True:
-        try:
-            return await postgres.provision(layout)
-        except (OSError, asyncpg.PostgresConnectionError) as error:
-            logger.warning("waiting for PostgreSQL", extra={"cause": repr(error)})
-            await asyncio.sleep(0.2)
+    async def _provision(self) -> None:
+        while True:
+            try:
+                return await postgres.provision(self._layout)
+            except (OSError, asyncpg.PostgresConnectionError) as error:
+                logger.warning("waiting for PostgreSQL", extra={"cause": repr(error)})
+                await asyncio.sleep(0.2)
 
+    def _keep(self, children: list[Child]) -> None:
+        kept = {keeper.child.name for keeper in self._keepers}
+        added = [Keeper(self._layout, child) for child in children if child.name not in kept]
+        self._keepers += added
+        self._tasks += [asyncio.create_task(keeper.run()) for keeper in added]
 
-async def _tend(keepers: list[Keeper]) -> None:
-    while True:
-        await asyncio.sleep(TRIM_SECONDS)
-        for keeper in keepers:
-            keeper.trim_log()
+    async def _rest(self, stopping: asyncio.Event) -> None:
+        """Stop all that writes; the gateway and the apps go on."""
+        await self._stop(lambda keeper: not keeper.child.name.startswith("gateway"))
+        rest.announce(self._layout)
+        logger.info("resting")
+        while rest.is_wanted(self._layout) and not stopping.is_set():
+            await asyncio.sleep(REST_POLL_SECONDS)
+        rest.forget(self._layout)
 
+    async def _stop(self, which: Callable[[Keeper], bool]) -> None:
+        """The gateway and the services first and together, what they stand on after them."""
+        chosen = [keeper for keeper in self._keepers if which(keeper)]
+        self._keepers = [keeper for keeper in self._keepers if keeper not in chosen]
+        ground = {"nats", "postgres", "openbao"}
+        for below in (False, True):
+            part = [keeper for keeper in chosen if (keeper.child.name in ground) == below]
+            await asyncio.gather(*(keeper.stop() for keeper in part))
+        logger.info("stopped", extra={"children": [keeper.child.name for keeper in chosen]})
 
-async def _stop_all(keepers: list[Keeper]) -> None:
-    """The gateway and the services first and together, the servers they stand on after them."""
-    ground = {"nats", "postgres", "openbao"}
-    logger.info("stopping")
-    await asyncio.gather(*(keeper.stop() for keeper in keepers if keeper.child.name not in ground))
-    await asyncio.gather(*(keeper.stop() for keeper in keepers if keeper.child.name in ground))
-    logger.info("stopped")
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_SECONDS)
+            for keeper in self._keepers:
+                keeper.trim_log()
 
 
 def main() -> None:
@@ -123,7 +153,7 @@ def main() -> None:
     except AlreadyRunning:
         sys.exit("The platform is running already.")
     try:
-        asyncio.run(supervise(layout))
+        asyncio.run(Supervisor(layout).run())
     finally:
         os.close(lock)
 

@@ -95,10 +95,19 @@ class Platform:
 
     def moorage(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """The CLI, as the administrator."""
+        return self._cli(arguments, cwd, {"MOORAGE_URL": self.url, "MOORAGE_TOKEN": self.token})
+
+    def moorage_offline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The CLI where no platform runs yet."""
+        return self._cli(arguments, None, {})
+
+    def _cli(
+        self, arguments: tuple[str, ...], cwd: Path | None, login: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).with_name("moorage")), *arguments],
             cwd=cwd or self.folder,
-            env={**self.environment, "MOORAGE_URL": self.url, "MOORAGE_TOKEN": self.token},
+            env={**self.environment, **login},
             capture_output=True,
             text=True,
             timeout=180,
