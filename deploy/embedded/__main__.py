@@ -17,6 +17,7 @@ from deploy.embedded.layout import CHECKOUT, Layout
 from deploy.embedded.platform import public_port, services
 from deploy.embedded.supervisor import holder
 from services.scheduler.engines import ENGINES
+from services.scheduler.starting import port_is_free
 
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -24,17 +25,13 @@ STOP_SECONDS = 60
 
 def up(layout: Layout) -> int:
     """Start what does not run, wait until all of it is ready, deploy the sample once, report."""
-    engine = os.environ.get("MOORAGE_ENGINE", "process")
-    if engine not in ENGINES:
-        known = ", ".join(sorted(ENGINES))
-        print(f"MOORAGE_ENGINE is '{engine}', and there is: {known}.", file=sys.stderr)
-        return 1
     layout.make()
-    if holder(layout) is None:
+    fresh = holder(layout) is None
+    if fresh and (trouble := _trouble(layout)):
+        print(trouble, file=sys.stderr)
+        return 1
+    if fresh:
         _start_supervisor(layout)
-        fresh = True
-    else:
-        fresh = False
     try:
         asyncio.run(_wait_ready(layout, say=fresh))
     except TimeoutError as error:
@@ -44,6 +41,18 @@ def up(layout: Layout) -> int:
     deployed = sample.ensure(layout)
     print(sample.report(layout))
     return 0 if deployed else 1
+
+
+def _trouble(layout: Layout) -> str | None:
+    """What would keep the platform from starting, as a sentence that says what to do."""
+    engine = os.environ.get("MOORAGE_ENGINE", "process")
+    if engine not in ENGINES:
+        return f"MOORAGE_ENGINE is '{engine}', and there is: {', '.join(sorted(ENGINES))}."
+    port = public_port()
+    adopted = running_pid(layout.run / "gateway-1.pid") is not None
+    if not adopted and not port_is_free(port):
+        return f"Port {port} is taken by another program; choose one: MOORAGE_PORT=8090 make up"
+    return None
 
 
 def down(layout: Layout) -> int:

@@ -5,6 +5,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from deploy.embedded.layout import CHECKOUT, Layout
@@ -12,6 +15,7 @@ from deploy.embedded.platform import public_port, public_url
 
 APP = "dash-stocks"
 SOURCE = CHECKOUT / "examples" / APP
+BACK_SECONDS = 60.0
 
 
 def ensure(layout: Layout) -> bool:
@@ -20,7 +24,10 @@ def ensure(layout: Layout) -> bool:
     True when it is live, was live before or is not wanted.
     """
     marker = layout.home / "sample-deployed"
-    if marker.exists() or os.environ.get("MOORAGE_SAMPLE") == "no":
+    if os.environ.get("MOORAGE_SAMPLE") == "no":
+        return True
+    if marker.exists():
+        _wait_back(layout)
         return True
     print(f"Deploying the sample app with 'git push' from {SOURCE.relative_to(CHECKOUT)} ...")
     sys.stdout.flush()
@@ -31,6 +38,24 @@ def ensure(layout: Layout) -> bool:
     else:
         print(f"The sample app did not go live; its log: moorage logs --app {APP}", file=sys.stderr)
     return pushed == 0
+
+
+def _wait_back(layout: Layout) -> None:
+    """After a stop the apps start again by themselves; give the sample the time it takes."""
+    address = f"http://127.0.0.1:{public_port()}/{APP}/"
+    token = layout.admin_token.read_text().strip()
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+    deadline = time.monotonic() + BACK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+            return
+        except urllib.error.HTTPError as answer:
+            if answer.code != 503:  # deleted, or no business of ours
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
 
 
 def push(layout: Layout, source: Path, app: str, folder: Path) -> int:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from services.scheduler import store
-from services.scheduler.engines.protocol import InstanceSpec, Limits
+from services.scheduler.engines.protocol import InstanceSpec
 from services.scheduler.environment import environment_of
-from services.scheduler.starting import Starter
+from services.scheduler.starting import Starter, limits_of
 from shared.database import Database, outbox
 from shared.errors import Conflict, Invalid, NotFound
 from shared.events import new_event
@@ -123,12 +123,7 @@ class Operations:
                 one_off, manifest.prefix_env, config.values, self._starter.settings.public_url
             ),
             port=None,
-            limits=Limits(
-                memory_bytes=None,
-                cpu=None,
-                processes=self._starter.settings.process_limit,
-                open_files=self._starter.settings.open_files_limit,
-            ),
+            limits=limits_of(self._starter.settings),
         )
         return self._starter.engine.execute(spec, command)
 

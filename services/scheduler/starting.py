@@ -128,7 +128,6 @@ class Starter:
         self, instance: Any, release: Any, manifest: ImageManifest, config: Config
     ) -> InstanceSpec:
         settings = self.settings
-        megabytes = settings.memory_limit_mb
         return InstanceSpec(
             instance=instance["instance"],
             app=instance["app"],
@@ -139,12 +138,7 @@ class Starter:
                 instance, manifest.prefix_env, config.values, settings.public_url
             ),
             port=instance["port"],
-            limits=Limits(
-                memory_bytes=megabytes * 1024 * 1024 if megabytes else None,
-                cpu=settings.cpu_limit,
-                processes=settings.process_limit,
-                open_files=settings.open_files_limit,
-            ),
+            limits=limits_of(settings),
         )
 
     async def _wrong(self, instance: Any, manifest: ImageManifest, waited: float) -> str | None:
@@ -188,6 +182,17 @@ class Starter:
                 lines,
             )
         return NotHealthy(f"The app did not get healthy within {seconds}: {wrong}.", lines)
+
+
+def limits_of(settings: SchedulerSettings) -> Limits:
+    """What every instance and one-off run may use."""
+    megabytes = settings.memory_limit_mb
+    return Limits(
+        memory_bytes=megabytes * 1024 * 1024 if megabytes else None,
+        cpu=settings.cpu_limit,
+        processes=settings.process_limit,
+        open_files=settings.open_files_limit,
+    )
 
 
 def port_is_free(port: int) -> bool:

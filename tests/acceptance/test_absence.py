@@ -8,7 +8,7 @@ import pytest
 
 from shared.events.catalogue import ALL_SERVICES
 from tests.harness.apps import flask_app
-from tests.harness.platform import commit, repository, until
+from tests.harness.platform import Platform, commit, repository, until
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,25 @@ def _answers_quietly(platform) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return answers(platform)
     return False
+
+
+def test_a_port_that_is_taken_is_said_at_once(platform):
+    """A second platform on the same port says what to do and starts nothing."""
+    other = Platform({"MOORAGE_PORT": str(platform.port)})
+    try:
+        done = other.try_up()
+        assert done.returncode == 1
+        assert f"Port {platform.port} is taken" in done.stderr
+        assert not list(other.layout.run.glob("*.pid"))
+    finally:
+        other.remove()
+
+
+def test_an_engine_that_there_is_not_is_said_at_once():
+    other = Platform({"MOORAGE_ENGINE": "steam"})
+    try:
+        done = other.try_up()
+        assert done.returncode == 1
+        assert "MOORAGE_ENGINE is 'steam'" in done.stderr
+    finally:
+        other.remove()

@@ -49,6 +49,10 @@ class Platform:
         assert done.returncode == 0, done.stdout + done.stderr + self.logs()
         return done.stdout
 
+    def try_up(self) -> subprocess.CompletedProcess[str]:
+        """The same where it is expected to fail."""
+        return self._deploy("up")
+
     def down(self) -> str:
         done = self._deploy("down")
         assert done.returncode == 0, done.stdout + done.stderr
