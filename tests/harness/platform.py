@@ -1,5 +1,6 @@
 """A whole embedded platform of the test's own, driven as its users drive it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
 from deploy.embedded.children import running_pid
 from deploy.embedded.credentials import free_ports
@@ -131,11 +133,19 @@ class Platform:
         os.kill(self.pid(process), signal.SIGKILL)
 
     def suspend(self, process: str) -> None:
-        """Make a process absent without its supervisor starting another."""
-        os.kill(self.pid(process), signal.SIGSTOP)
+        """Make a process absent, without its supervisor starting another."""
+        self._signal(process, signal.SIGSTOP)
 
     def resume(self, process: str) -> None:
-        os.kill(self.pid(process), signal.SIGCONT)
+        self._signal(process, signal.SIGCONT)
+
+    def _signal(self, process: str, number: int) -> None:
+        """PostgreSQL is its children too; those of others (apps, builds) are no part of them."""
+        parent = psutil.Process(self.pid(process))
+        children = parent.children(recursive=True) if process == "postgres" else []
+        for one in (parent, *children):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
 
     def logs(self) -> str:
         """The end of every log, for the report of a failed test."""
