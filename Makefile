@@ -55,6 +55,8 @@ lock: $(VENV)/uv ## Resolve the dependencies again and write the lock files
 	    --python-version 3.11 --universal pyproject.toml -o deploy/requirements/platform.lock
 	$(BIN)/uv pip compile -q --all-extras --group dev --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 --universal pyproject.toml -o deploy/requirements/dev.lock
+	echo uv==$(UV_VERSION) | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --universal - -o deploy/requirements/uv.lock
 
 bench-push: $(VENV)/dev ## Measure pushes: times, lost requests, event hop, memory
 	$(BIN)/python -m tests.bench.push
@@ -64,17 +66,18 @@ clean: down ## Stop, and remove what was installed (the data folder stays)
 
 # --- What is installed, each step once -----------------------------------------------------------
 
-$(VENV)/uv:
+$(VENV)/uv: deploy/requirements/uv.lock
 	@command -v git >/dev/null || { echo "Moorage needs git; install it and try again."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Moorage needs Python 3.11 or newer; name it with 'make PYTHON=python3.11 up'."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r deploy/requirements/uv.lock
 	@touch $@
 
 $(VENV)/platform: $(VENV)/uv deploy/requirements/platform.lock cli/pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r deploy/requirements/platform.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable cli
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable cli
 	@touch $@
 
 $(VENV)/dev: $(VENV)/platform deploy/requirements/dev.lock
