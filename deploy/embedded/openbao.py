@@ -16,7 +16,11 @@ SECRETS_POLICY_FILE = CHECKOUT / "services" / "secrets" / "policy.hcl"
 
 
 def configuration(layout: Layout, port: int, cluster_port: int) -> str:
-    """The server's configuration, with everything that its first start has to set up."""
+    """The server's configuration, with everything that its first start has to set up.
+
+    The server remembers where its audit log lies and refuses another place, so that is said
+    relative to the data folder, in which it runs: a restored or moved folder stays usable.
+    """
     keys = layout.keys
     seal = os.environ.get("MOORAGE_SEAL_KEY_FILE") or str(keys / "openbao-seal")
     return f"""
@@ -40,7 +44,7 @@ seal "static" {{
 }}
 audit "file" "main" {{
   options {{
-    file_path = {_quoted(layout.logs / "openbao-audit.log")}
+    file_path = "{layout.logs.name}/openbao-audit.log"
     mode = "0600"
   }}
 }}
