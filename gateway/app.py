@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway import datapath
 from gateway.client import ClientConnection
-from gateway.door import Door
 from gateway.drain import Drains
 from gateway.gate import Gate, Ready
-from gateway.identity import IdentityHeaders, Visitors
+from gateway.ledger import Ledger
 from gateway.news import News, key_path, remember, table_path
+from gateway.ownkey import OwnKey
 from gateway.pools import Pools
 from gateway.reports import Reports
 from gateway.settings import GatewaySettings
@@ -87,8 +88,8 @@ class Gateway:
 def build(settings: GatewaySettings) -> Gateway:
     """Put a gateway together, with what it knew when it last ran."""
     folder = settings.home / "gateway"
-    table, identity, ready = Table(), IdentityHeaders(), Ready()
-    remember(table, identity, folder)
+    table, key, ready = Table(), OwnKey(), Ready()
+    remember(table, key, folder)
     ready.table = bool(table.routes or table.services)
     pools = Pools()
     reports = Reports(settings.instance)
@@ -97,16 +98,10 @@ def build(settings: GatewaySettings) -> Gateway:
     return Gateway(
         settings=settings,
         table=table,
-        gate=Gate(
-            table=table,
-            door=Door(table, Visitors(table), identity),
-            pools=pools,
-            ready=ready,
-            scheme=settings.scheme,
-        ),
+        gate=datapath.lay(settings, table, key, pools, ready, Ledger()),
         file=file,
         reports=reports,
-        news=News(table, drains, file, identity, key_path(folder), ready),
+        news=News(table, drains, file, key, key_path(folder), ready),
     )
 
 

@@ -6,11 +6,13 @@ import asyncio
 from typing import Protocol, cast
 
 from gateway import pages
+from gateway.arrival import Arrival, arrive
+from gateway.door import Forward
 from gateway.exchange import Exchange
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
-from gateway.requests import Request
+from gateway.requests import Request, RequestFields
 
 NEVER = float("inf")
 
@@ -27,6 +29,8 @@ class Work(Protocol):
     def client_lost(self) -> None: ...
     def client_full(self, full: bool) -> None: ...
     def client_ended(self) -> None: ...
+    def tick(self, now: float) -> None: ...
+    def recheck(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -34,25 +38,38 @@ class ClientConnection(asyncio.Protocol):
     """One connection; one request after the other, answered in order."""
 
     __slots__ = (
+        "_arrival",
+        "_arrived_with",
         "_buffer",
         "_ended",
         "_full",
         "_lingering",
         "_paused",
+        "_peer",
+        "_scheme",
+        "_unsent",
+        "_unsent_since",
         "deadline",
-        "forwarded",
         "gate",
         "loop",
+        "secure_lines",
         "transport",
         "work",
     )
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, scheme: str = "", secure_lines: bytes = b"") -> None:
         self.gate = gate
         self.loop = asyncio.get_running_loop()
         self.work: Work | None = None
         self.deadline = NEVER
-        self.forwarded = b""
+        self.secure_lines = secure_lines
+        """Header lines for every answer, such as Strict-Transport-Security."""
+        self._scheme = scheme or gate.scheme
+        self._peer = "unknown"
+        self._arrived_with: RequestFields | None = None
+        self._arrival: Arrival | None = None
+        self._unsent = 0
+        self._unsent_since = 0.0
         self._buffer = b""
         self._lingering = False
         self._ended = False
@@ -65,10 +82,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=self.gate.limits.buffer)
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
-        address = peer[0] if peer else "unknown"
-        self.forwarded = (
-            f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: {self.gate.scheme}\r\n".encode()
-        )
+        if peer:
+            self._peer = peer[0].removeprefix("::ffff:")
         self.gate.clients.add(self)
         self.deadline = self.loop.time() + self.gate.limits.head_seconds
 
@@ -135,13 +150,40 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = data
 
     def _begin(self, request: Request, rest: bytes) -> None:
-        outcome = self._own_answer(request) or self.gate.door.decide(request)
+        arrival = self._arrive(request)
+        outcome = self._own_answer(request) or self.gate.door.decide(request, arrival)
+        if isinstance(outcome, Forward) and outcome.route is not None:
+            outcome = self._turn_away(request, arrival, outcome) or outcome
         if isinstance(outcome, Reply):
+            self.gate.ledger.replied(request, arrival, outcome)
             self._reply(request, outcome, rest)
             return
-        exchange = Exchange(self.gate, self, request, outcome)
+        exchange = Exchange(self.gate, self, request, arrival, outcome)
         self.work = exchange
         exchange.start(rest)
+
+    def _arrive(self, request: Request) -> Arrival:
+        """How the request came: the same for all that repeat their header block."""
+        fields = request.fields
+        if self._arrival is None or self._arrived_with is not fields:
+            self._arrived_with = fields
+            self._arrival = arrive(
+                self._peer, self._scheme, fields.host, fields.hints, self.gate.trusted
+            )
+        return self._arrival
+
+    def _turn_away(self, request: Request, arrival: Arrival, forward: Forward) -> Reply | None:
+        route = forward.route
+        assert route is not None
+        tally = self.gate.ledger.tally(forward)
+        fields = request.fields
+        refusal = self.gate.turnstile.refusal(
+            route, arrival.address, tally.under_way, fields.length, fields.html
+        )
+        if refusal is None:
+            return None
+        tally.refused(refusal[0])
+        return refusal[1]
 
     def _own_answer(self, request: Request) -> Reply | None:
         if request.path == b"/-/livez":
@@ -154,7 +196,7 @@ class ClientConnection(asyncio.Protocol):
     def _reply(self, request: Request, reply: Reply, rest: bytes) -> None:
         """Answer without a target. A body that was sent with the request is not read."""
         keep = request.keeps_alive and not request.has_body and not self.gate.stopping
-        self.transport.write(reply.encode(not keep, request.method == b"HEAD"))
+        self.send(reply, keep, request.method == b"HEAD")
         self._buffer = rest
         if keep:
             self.next_request()
@@ -162,8 +204,13 @@ class ClientConnection(asyncio.Protocol):
             self.linger()
 
     def refuse(self, error: BadHead) -> None:
-        self.transport.write(pages.refused(error.status, error.detail).encode(True, False))
+        self.gate.ledger.bad_request(self._peer, error)
+        self.send(pages.refused(error.status, error.detail), keep=False, head_only=False)
         self.linger()
+
+    def send(self, reply: Reply, keep: bool, head_only: bool) -> None:
+        """Write an answer of the gateway's own."""
+        self.transport.write(reply.encode(not keep, head_only, self.secure_lines))
 
     # -- what the work under way calls
 
@@ -240,8 +287,31 @@ class ClientConnection(asyncio.Protocol):
         self._lingering = True
         self._buffer = b""
         self.resume(CONNECTING | TARGET_FULL | HELD_FULL)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.deadline = self.loop.time() + self.gate.limits.linger_seconds
+
+    def tick(self, now: float) -> None:
+        """Called every second."""
+        if self._full and self._stalled(now):
+            self.abort()
+        elif self.work is not None and not self.transport.is_closing():
+            self.work.tick(now)
+        elif self.deadline < now:
+            self.expire()
+
+    def _stalled(self, now: float) -> bool:
+        """Has the client taken nothing of a full buffer for too long?"""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+            return False
+        return now - self._unsent_since > self.gate.limits.stalled_seconds
+
+    def recheck(self) -> None:
+        """Access has changed for somebody."""
+        if self.work is not None:
+            self.work.recheck()
 
     def expire(self) -> None:
         """The deadline has passed: a head that never came to its end, or idleness."""

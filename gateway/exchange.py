@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from gateway import pages
+from gateway import answers, pages, sticky
+from gateway.arrival import Arrival
 from gateway.bodies import Body, ChunkedBody, LengthBody, UnboundedBody
 from gateway.door import Forward
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
 from gateway.pools import Pool
-from gateway.requests import STICKY_COOKIE, Request
+from gateway.requests import Request
 from gateway.responses import Response
 from gateway.table import Route
+from gateway.tracing import begin as begin_trace
 from gateway.tunnel import Tunnel
-from gateway.upstream import TargetConnection, connect
+from gateway.upstream import TargetConnection, Unrecognised, connect
 
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
@@ -24,67 +25,114 @@ if TYPE_CHECKING:
 _CONNECTING = 1  # as in gateway.client, which imports this module
 _TARGET_FULL = 2
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 class Exchange:
     """From a request's head to the last byte of its answer.
 
     Nothing is sent twice unless nothing of it reached an app: a refused connection leads to the
-    next target; a pooled connection that turns out to be closed leads to a new one, for requests
-    that are safe and have no body.
+    next target; a pooled connection that turns out to be closed leads to a new one if the target's
+    machine never acknowledged a byte of the request.
     """
 
     __slots__ = (
+        "_active",
         "_answer",
         "_body",
+        "_buffering",
         "_client",
         "_connection",
-        "_forward",
         "_gate",
         "_head",
         "_keep",
+        "_largest",
+        "_mark",
         "_pending",
         "_pool",
         "_refused",
-        "_request",
         "_request_done",
+        "_resend",
         "_response",
-        "_retry",
+        "_since",
+        "_streams",
+        "arrival",
+        "began",
+        "forward",
+        "received",
+        "request",
+        "sent",
+        "tally",
+        "target",
+        "trace",
     )
 
     def __init__(
-        self, gate: Gate, client: ClientConnection, request: Request, forward: Forward
+        self,
+        gate: Gate,
+        client: ClientConnection,
+        request: Request,
+        arrival: Arrival,
+        forward: Forward,
     ) -> None:
+        fields, route = request.fields, forward.route
         self._gate = gate
         self._client = client
-        self._request = request
-        self._forward = forward
-        fields = request.fields
+        self.request = request
+        self.arrival = arrival
+        self.forward = forward
+        self.began = self._since = client.loop.time()
+        self.sent = self.received = 0
+        self.target = ""
+        self.trace = fields.trace or begin_trace()
         self._body: Body | None = None
         if fields.chunked:
             self._body = ChunkedBody()
         elif fields.length:
             self._body = LengthBody(fields.length)
         self._request_done = self._body is None
+        self._largest = gate.turnstile.body_bytes(route.limits) if route else None
+        self._buffering = False
         self._pending = b""
         self._refused: set[str] | None = None
-        self._retry = False
+        self._resend = b""
+        self._mark = 0
         self._pool: Pool | None = None
         self._connection: TargetConnection | None = None
         self._head = b""
         self._response: Response | None = None
         self._answer: Body | None = None
         self._keep = False
+        self._active = self._streams = False
+        self.tally = gate.ledger.tally(forward)
+        self.tally.under_way += 1
 
     @property
     def _over(self) -> bool:
         return self._client.work is not self
 
+    @property
+    def name(self) -> str:
+        route = self.forward.route
+        return self.forward.service if route is None else route.app
+
+    @property
+    def status(self) -> int:
+        return 0 if self._response is None else self._response.status
+
     def start(self, rest: bytes) -> None:
+        """Begin. A small body is waited for, so that a client that dawdles does not keep an app's
+        only thread; a large one is passed on as it comes."""
         if rest:
             self.from_client(rest)
-        if not self._over:
+        if self._over:
+            return
+        length = self.request.fields.length or 0
+        small = length <= self._gate.limits.held and not self.request.fields.expects
+        if self._request_done or not length or not small:
             self._dispatch(fresh=False)
+        else:
+            self._buffering = True
 
     # -- towards the target
 
@@ -94,52 +142,66 @@ class Exchange:
             self._give_up()
             return
         self._pool = pool
-        pool.begin()
-        cautious = self._request.method not in _IDEMPOTENT or self._body is not None
-        connection = None if fresh else pool.take(self._client.loop.time(), cautious)
+        self.target = pool.key
+        pool.load += 1
+        careful = self._body is not None and not self._request_done
+        connection = None if fresh else pool.take(self._client.loop.time(), careful)
         if connection is None:
             self._client.pause(_CONNECTING)
             self._gate.spawn(self._connect(pool))
         else:
-            self._attach(connection, retry=not cautious)
+            self._attach(connection, pooled=True)
 
     def _choose(self) -> Pool | None:
         """The pool to use, from the table as it is now."""
         refused = self._refused or ()
-        if self._forward.app:
-            route = self._gate.door.route(self._forward.app)
+        if self.forward.route is not None:
+            route = self._gate.door.route(self.forward.route.app)
             return None if route is None else self._choose_target(route, refused)
         known = [
             process
-            for process in self._gate.table.addresses(self._forward.service)
+            for process in self._gate.table.addresses(self.forward.service)
             if process.address not in refused
         ]
         live = [process for process in known if not process.gone] or known[:1]
         of = self._gate.pools.of
         return self._gate.pools.least_loaded(
-            of(f"{one.service}.{one.instance}", one.address) for one in live
+            [of(f"{one.service}.{one.instance}", one.address) for one in live]
         )
 
     def _choose_target(self, route: Route, refused: set[str] | tuple[()]) -> Pool | None:
         of = self._gate.pools.of
-        targets = [target for target in route.targets if target.address not in refused]
-        if route.sticky and self._request.fields.sticky is not None:
-            for target in targets:
-                if sticky_value(target.instance) == self._request.fields.sticky:
-                    return of(target.instance, target.address)
-        return self._gate.pools.least_loaded(of(one.instance, one.address) for one in targets)
+        targets = route.targets
+        if len(targets) == 1 and not refused:
+            only = targets[0]
+            return of(only.instance, only.address, only.proof)
+        pools = [
+            of(one.instance, one.address, one.proof)
+            for one in targets
+            if one.address not in refused
+        ]
+        now = self._client.loop.time()
+        # When all of them fail, one that fails is better than none.
+        pools = [pool for pool in pools if pool.ejected_until <= now] or pools
+        if route.sticky:
+            wanted = self.request.fields.jar.value(self._gate.door.names.instance)
+            for pool in pools:
+                if wanted is not None and sticky.mark(pool.key) == wanted:
+                    return pool
+        return self._gate.pools.least_loaded(pools)
 
     async def _connect(self, pool: Pool) -> None:
         limits = self._gate.limits
         try:
             connection = await connect(pool, limits.connect_seconds, limits.buffer)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, Unrecognised):
+            pool.failed(self._client.loop.time())
             self._refuse(pool)
             return
         if self._over or self._pool is not pool:
             connection.close()
             return
-        self._attach(connection, retry=False)
+        self._attach(connection, pooled=False)
 
     def _refuse(self, pool: Pool) -> None:
         if self._over or self._pool is not pool:
@@ -148,38 +210,49 @@ class Exchange:
         self._refused = (self._refused or set()) | {pool.address}
         self._dispatch(fresh=False)
 
-    def _attach(self, connection: TargetConnection, retry: bool) -> None:
+    def _attach(self, connection: TargetConnection, pooled: bool) -> None:
         self._connection = connection
-        self._retry = retry
         connection.receiver = self
-        connection.transport.write(self._request_head() + self._pending)
-        self._pending = b""
-        self._client.resume(_CONNECTING)
+        data = self._request_head()
+        if self._pending:
+            data += self._pending
+            self._pending = b""
+        # What was not sent whole cannot be sent again.
+        self._resend = data if pooled and self._request_done else b""
+        self._mark = connection.sent
+        connection.write(data)
+        if not pooled:
+            self._client.resume(_CONNECTING)
 
     def _request_head(self) -> bytes:
-        request, forward = self._request, self._forward
-        lines = [
-            request.method + b" " + forward.target + b" HTTP/1.1\r\n",
+        request, forward = self.request, self.forward
+        head = b"%b %b HTTP/1.1\r\n%b%b%btraceparent: %b\r\n" % (
+            request.method,
+            forward.target,
             forward.fields,
-            self._client.forwarded,
-            b"X-Forwarded-Host: " + request.fields.host + b"\r\n",
+            self.arrival.lines,
             forward.identity,
-        ]
+            self.trace,
+        )
         if forward.prefix:
-            lines.append(b"X-Forwarded-Prefix: " + forward.prefix + b"\r\n")
+            head += b"X-Forwarded-Prefix: %b\r\n" % forward.prefix
         if request.upgrades:
-            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            head += _UPGRADE
+        return head + b"\r\n"
 
     def from_client(self, data: bytes) -> None:
         if self._request_done or self._body is None:
             self._client.hold(data)
             return
+        self._active = True
         try:
             out, rest = self._body.feed(data)
         except BadHead as error:
             self._refuse_body(error)
+            return
+        self.received += len(out)
+        if self._largest is not None and self.received > self._largest:
+            self._too_large(self._largest)
             return
         if rest is not None:
             self._request_done = True
@@ -187,17 +260,29 @@ class Exchange:
                 self._client.hold(rest)
         if self._connection is None:
             self._pending += out
+            if self._buffering and self._request_done:
+                self._buffering = False
+                self._dispatch(fresh=False)
         else:
-            self._connection.transport.write(out)
+            self._connection.write(out)
 
     def _refuse_body(self, error: BadHead) -> None:
         """The body's framing is broken: the target must not take what it has for the whole."""
         self._drop_connection()
+        self._close_books(error.status, "client_broke")
         self._client.work = None
         if self._response is None:
             self._client.refuse(error)
         else:
             self._client.abort()
+
+    def _too_large(self, most: int) -> None:
+        self._drop_connection()
+        if self._response is None:
+            self.tally.refused("body")
+            self._end_with(pages.too_large(self.name, most, self.request.fields.html))
+        else:
+            self._break_off("refused")
 
     # -- back to the client
 
@@ -205,12 +290,14 @@ class Exchange:
         if self._answer is None:
             self._read_head(self._head + data if self._head else data)
             return
+        self._active = True
         try:
             out, rest = self._answer.feed(data)
         except BadHead:
-            self._break_off()
+            self._break_off("target_broke")
             return
         if out:
+            self.sent += len(out)
             self._client.transport.write(out)
         if rest is not None:
             self._complete(rest)
@@ -234,97 +321,88 @@ class Exchange:
         if response.status == 101:
             self._upgrade(response, rest)
         elif response.status < 200:
-            if self._request.minor == 1:
-                self._client.write(self._status_line(response) + self._fields(response) + b"\r\n")
+            if self.request.minor == 1:
+                self._client.write(answers.start(self.forward, response) + b"\r\n")
             if rest:
                 self._read_head(rest)
         else:
             self._answer_with(response, rest)
 
     def _answer_with(self, response: Response, rest: bytes) -> None:
-        fields = response.fields
-        framing, answer = self._framing(response)
+        frame, answer = answers.framing(self.request, response)
         self._response = response
-        self._keep = (
-            self._request.keeps_alive
+        self._resend = b""
+        keep = (
+            self.request.keeps_alive
             and self._request_done
             and not self._gate.stopping
             and not isinstance(answer, UnboundedBody)
         )
-        head = self._status_line(response) + self._fields(response) + framing
-        head += self._sticky_cookie()
-        head += b"\r\n" if self._keep else b"Connection: close\r\n\r\n"
+        self._keep = keep
+        head = b"%b%b%b%b\r\n" % (
+            answers.start(self.forward, response),
+            frame,
+            self._client.secure_lines,
+            b"" if keep else b"Connection: close\r\n",
+        )
+        if self.forward.route is not None and self.forward.route.sticky:
+            head = head[:-2] + self._sticky_cookie() + b"\r\n"
         if answer is None:
-            self._client.write(head)
+            self._client.transport.write(head)
             self._complete(rest)
             return
         self._answer = answer
-        if fields.event_stream and self._pool is not None:
+        if response.fields.event_stream and self._pool is not None:
             self._pool.streams.add(self)
+            self._count_stream()
         self._pass_first(head, answer, rest)
 
     def _pass_first(self, head: bytes, answer: Body, rest: bytes) -> None:
+        if not rest:
+            self._client.transport.write(head)
+            return
         try:
-            out, after = answer.feed(rest) if rest else (b"", None)
+            out, after = answer.feed(rest)
         except BadHead:
             self._response = None
             self._fail()
             return
+        self.sent += len(out)
         self._client.transport.write(head + out)
         if after is not None:
             self._complete(after)
 
-    def _framing(self, response: Response) -> tuple[bytes, Body | None]:
-        """The header that frames the answer, and its body; None if it has none
-        (RFC 9112, 6.3)."""
-        fields, status = response.fields, response.status
-        length = b"" if fields.length is None else b"Content-Length: %d\r\n" % fields.length
-        if status == 204:
-            return b"", None
-        if self._request.method == b"HEAD" or status == 304:
-            return length, None
-        if fields.chunked:
-            if self._request.minor == 0:
-                return b"", ChunkedBody(plain=True)
-            return b"Transfer-Encoding: chunked\r\n", ChunkedBody()
-        if fields.length is None:
-            return b"", UnboundedBody()
-        return length, LengthBody(fields.length) if fields.length else None
-
-    def _status_line(self, response: Response) -> bytes:
-        return b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)
-
-    def _fields(self, response: Response) -> bytes:
-        fields = response.fields
-        return fields.from_app if self._forward.app else fields.from_platform
-
     def _sticky_cookie(self) -> bytes:
-        if not self._forward.app or self._pool is None:
+        route = self.forward.route
+        if route is None or self._pool is None:
             return b""
-        route = self._gate.door.route(self._forward.app)
-        if route is None or not route.sticky:
+        names = self._gate.door.names
+        if sticky.mark(self._pool.key) == self.request.fields.jar.value(names.instance):
             return b""
-        value = sticky_value(self._pool.key)
-        if value == self._request.fields.sticky:
-            return b""
-        secure = b"; Secure" if self._gate.scheme == "https" else b""
-        return b"Set-Cookie: %b=%b; Path=/%b/; HttpOnly; SameSite=Lax%b\r\n" % (
-            STICKY_COOKIE,
-            value,
-            self._forward.app.encode(),
-            secure,
-        )
+        return sticky.cookie(names, self._pool.key, route.app, self._gate.secure)
 
     def _upgrade(self, response: Response, rest: bytes) -> None:
-        if not self._request.upgrades or not response.fields.websocket:
+        if not self.request.upgrades or not response.fields.websocket:
             self._fail()
             return
-        assert self._connection is not None
-        assert self._pool is not None
-        head = self._status_line(response) + self._fields(response) + self._sticky_cookie()
-        self._client.write(head + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        tunnel = Tunnel(self._client, self._connection, self._pool)
-        tunnel.start(rest)
+        connection, pool = self._connection, self._pool
+        assert connection is not None
+        assert pool is not None
+        self._response = response
+        head = answers.start(self.forward, response)
+        if self.forward.route is not None and self.forward.route.sticky:
+            head += self._sticky_cookie()
+        self._client.write(head + _UPGRADE + b"\r\n")
+        pool.failures = 0
+        connection.forget_probe()
+        self._count_stream()
+        Tunnel(self._gate, self._client, connection, pool, self).start(rest)
+
+    def _count_stream(self) -> None:
+        """From now on this is no request that ends soon."""
+        self._streams = True
+        self.tally.under_way -= 1
+        self.tally.streams += 1
 
     # -- the end
 
@@ -334,32 +412,62 @@ class Exchange:
         assert connection is not None
         assert self._response is not None
         connection.receiver = None
-        connection.resume_reading()
+        if connection.paused:
+            connection.resume_reading()
+        pool = connection.pool
+        pool.failures = 0
         reusable = not rest and self._request_done and self._response.keeps_alive
         if reusable and connection.is_open:
             connection.idle_since = self._client.loop.time()
-            connection.pool.give_back(connection)
+            pool.give_back(connection)
         else:
             connection.close()
+        self._close_books(self._response.status, "done")
         self._leave_pool()
         self._client.finished(self._keep, self._request_done)
 
+    def end_stream(self, how: str) -> None:
+        """The tunnel that this became has ended."""
+        self._close_books(self.status, how)
+
+    def _close_books(self, status: int, how: str) -> None:
+        """Count and note the request, once."""
+        tally = self.tally
+        if self._streams:
+            tally.streams -= 1
+        else:
+            tally.under_way -= 1
+        seconds = self._client.loop.time() - self.began
+        tally.answered(status, seconds, self.sent, self.received)
+        self._gate.ledger.finished(self, status, seconds, how)
+
     def target_lost(self, failed: bool) -> None:
-        self._connection = None
+        connection, self._connection = self._connection, None
         if isinstance(self._answer, UnboundedBody) and not failed:
+            self._close_books(self.status, "done")
             self._leave_pool()
             self._client.finished(False, self._request_done)
         elif self._response is not None:
-            self._break_off()
-        elif self._retry and not self._head:
+            self._break_off("target_broke")
+        elif self._may_resend(connection):
+            self._pending = self._resend.partition(b"\r\n\r\n")[2]
             self._leave_pool()
             self._dispatch(fresh=True)
         else:
             self._fail()
 
-    def _break_off(self) -> None:
+    def _may_resend(self, connection: TargetConnection | None) -> bool:
+        """Is it certain that the app has seen nothing of the request?"""
+        if not self._resend or self._head or connection is None:
+            return False
+        if self.forward.route is None and self.request.method in _IDEMPOTENT:
+            return True  # the platform's own services may be asked twice
+        return connection.nothing_arrived_since(self._mark)
+
+    def _break_off(self, how: str) -> None:
         """The answer breaks off in the middle: the client must not take it for the whole."""
         self._drop_connection()
+        self._close_books(self.status, how)
         self._client.work = None
         if isinstance(self._answer, UnboundedBody):
             self._client.abort()
@@ -367,24 +475,27 @@ class Exchange:
             self._client.close()
 
     def _fail(self) -> None:
-        name = self._forward.app or self._forward.service
+        if self._pool is not None:
+            self._pool.failed(self._client.loop.time())
         self._drop_connection()
-        self._end_with(pages.broken_answer(name, self._request.fields.html))
+        self.tally.refused("broken-answer")
+        self._end_with(pages.broken_answer(self.name, self.request.fields.html))
 
     def _give_up(self) -> None:
-        html = self._request.fields.html
-        app = self._forward.app
-        if not app:
-            self._end_with(pages.no_service(self._forward.service, html))
+        html = self.request.fields.html
+        self.tally.refused("no-target")
+        if self.forward.route is None:
+            self._end_with(pages.no_service(self.forward.service, html))
             return
-        route = self._gate.door.route(app)
+        route = self._gate.door.route(self.name)
         self._end_with(
-            pages.unknown_app(app, html) if route is None else pages.no_target(route, html)
+            pages.unknown_app(self.name, html) if route is None else pages.no_target(route, html)
         )
 
     def _end_with(self, reply: Reply) -> None:
-        keep = self._request.keeps_alive and self._request_done and not self._gate.stopping
-        self._client.write(reply.encode(not keep, self._request.method == b"HEAD"))
+        keep = self.request.keeps_alive and self._request_done and not self._gate.stopping
+        self._close_books(reply.status, "refused")
+        self._client.send(reply, keep, self.request.method == b"HEAD")
         self._client.finished(keep, self._request_done)
 
     def _drop_connection(self) -> None:
@@ -395,18 +506,23 @@ class Exchange:
         self._leave_pool()
 
     def _leave_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        pool = self._pool
+        if pool is None:
+            return
+        self._pool = None
+        if pool.streams:
             pool.streams.discard(self)
-            pool.end()
+        pool.end()
 
     def client_lost(self) -> None:
         self._drop_connection()
+        self._close_books(self.status, "client_gone")
 
     def client_ended(self) -> None:
         """Half-closed: a complete request is still answered, an incomplete one never will be."""
         if not self._request_done:
             self._drop_connection()
+            self._close_books(self.status, "client_gone")
             self._client.work = None
             self._client.abort()
 
@@ -424,10 +540,15 @@ class Exchange:
             self._client.resume(_TARGET_FULL)
 
     def retire(self) -> None:
-        """End an event stream whose instance retires, at a whole chunk if it is at one."""
+        """End an event stream whose instance retires."""
+        self._end_stream("retired")
+
+    def _end_stream(self, how: str) -> None:
+        """End the answer before its time, at a whole chunk if it is at one."""
         if isinstance(self._answer, ChunkedBody) and self._answer.between:
             self._client.write(b"0\r\n\r\n")
         self._drop_connection()
+        self._close_books(self.status, how)
         self._client.work = None
         self._client.close()
 
@@ -436,7 +557,46 @@ class Exchange:
         if self._response is not None and self._response.fields.event_stream:
             self.retire()
 
+    # -- what time and news bring
 
-def sticky_value(instance: str) -> bytes:
-    """What the sticky cookie says of an instance."""
-    return hashlib.sha256(instance.encode()).hexdigest()[:16].encode()
+    def tick(self, now: float) -> None:
+        """Called every second: end what has been silent for too long."""
+        if self._active:
+            self._active = False
+            self._since = now
+            return
+        quiet = now - self._since
+        if self._buffering:
+            if now - self.began > self._gate.limits.body_seconds:
+                self._refuse_body(BadHead("The request's body took too long.", 408))
+        elif self._response is None:
+            self._tick_unanswered(quiet)
+        elif quiet > self.idle_seconds:
+            self._break_off("idle")
+
+    def _tick_unanswered(self, quiet: float) -> None:
+        route = self.forward.route
+        if route is None or self._connection is None:
+            return
+        most = self._gate.turnstile.answer_seconds(route.limits)
+        if quiet > most:
+            self._drop_connection()
+            self.tally.refused("too-late")
+            self._end_with(pages.too_late(self.name, most, self.request.fields.html))
+
+    @property
+    def idle_seconds(self) -> float:
+        route = self.forward.route
+        turnstile = self._gate.turnstile
+        return turnstile.idle_seconds(None if route is None else route.limits)
+
+    def recheck(self) -> None:
+        """Access has changed: end what would not be let in any more."""
+        route = self.forward.route
+        if route is None or self._gate.door.still_admits(self.request, self.arrival, route.app):
+            return
+        if self._response is None:
+            self._drop_connection()
+            self._end_with(pages.forbidden(route.app, self.request.fields.html))
+        else:
+            self._end_stream("revoked")

@@ -18,6 +18,7 @@ TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _NAME = re.compile(rb"\r\n(" + TOKEN + rb"+):")
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
 _DIGITS = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 # RFC 9110, section 7.6.1, and the older names that proxies still meet.
 HOP_BY_HOP = frozenset(
@@ -83,6 +84,11 @@ def length_of(value: bytes) -> int:
     if not _DIGITS.fullmatch(value):
         raise BadHead("Content-Length is not a number.")
     return int(value)
+
+
+def is_host(value: bytes) -> bool:
+    """Is this a host name or an address, perhaps with a port?"""
+    return _HOST.fullmatch(value) is not None
 
 
 class Memory(Generic[Verdict]):

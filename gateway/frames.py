@@ -4,7 +4,10 @@ import os
 import struct
 
 CLOSE = 8
-SERVICE_RESTART = 1012  # registered with IANA, WebSocket close codes
+# RFC 6455, 7.4.1, and IANA's registry of WebSocket close codes
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+SERVICE_RESTART = 1012
 
 
 class FrameWalker:

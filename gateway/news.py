@@ -8,7 +8,7 @@ import orjson
 
 from gateway.drain import Drains
 from gateway.gate import Ready
-from gateway.identity import IdentityHeaders
+from gateway.ownkey import OwnKey
 from gateway.table import Table
 from gateway.tablefile import BUCKETS, TableFile, load, write_atomically
 from shared.bus import Bus
@@ -28,14 +28,14 @@ class News:
         table: Table,
         drains: Drains,
         file: TableFile,
-        identity: IdentityHeaders,
+        key: OwnKey,
         key_path: Path,
         ready: Ready,
     ) -> None:
         self._table = table
         self._drains = drains
         self._file = file
-        self._identity = identity
+        self._key = key
         self._key_path = key_path
         self._ready = ready
         self._told: set[str] = set()
@@ -95,7 +95,8 @@ class News:
     def _take_key(self, key: str, document: dict[str, Any] | None) -> None:
         if key != KEY_NAME or document is None:
             return
-        self._identity.use_key(document)
+        self._key.use(document)
+        self._table.generation += 1
         content = orjson.dumps(document)
         try:
             if not self._key_path.exists() or self._key_path.read_bytes() != content:
@@ -104,11 +105,11 @@ class News:
             logger.error("cannot keep the identity key", extra={"cause": repr(error)})
 
 
-def remember(table: Table, identity: IdentityHeaders, folder: Path) -> None:
+def remember(table: Table, key: OwnKey, folder: Path) -> None:
     """Start with what was known when the gateway last ran."""
     load(table, table_path(folder))
     try:
-        identity.use_key(orjson.loads(key_path(folder).read_bytes()))
+        key.use(orjson.loads(key_path(folder).read_bytes()))
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -14,6 +14,7 @@ from gateway.table import Route
 REASONS = {
     200: "OK",
     303: "See Other",
+    307: "Temporary Redirect",
     308: "Permanent Redirect",
     400: "Bad Request",
     401: "Unauthorized",
@@ -21,11 +22,15 @@ REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    413: "Content Too Large",
     417: "Expectation Failed",
+    421: "Misdirected Request",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 
 _STYLE = """
@@ -61,13 +66,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
-    def encode(self, close: bool, head_only: bool) -> bytes:
+    def encode(self, close: bool, head_only: bool, more: bytes = b"") -> bytes:
+        """The answer as bytes; `more` are further header lines, each with its CRLF."""
         lines = [f"HTTP/1.1 {self.status} {REASONS[self.status]}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         lines.append(f"Content-Length: {len(self.body)}")
         if close:
             lines.append("Connection: close")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        head = ("\r\n".join(lines) + "\r\n").encode("latin-1", "replace") + more + b"\r\n"
         return head if head_only else head + self.body
 
 
@@ -109,8 +115,16 @@ def text(status: int, words: str, headers: Headers = ()) -> Reply:
     return Reply(status, kind + tuple(headers), words.encode() + b"\n")
 
 
-def redirect(status: int, location: str) -> Reply:
-    return Reply(status, (("Location", location), ("Cache-Control", "no-store")), b"")
+def redirect(status: int, location: str, cookie: bytes = b"") -> Reply:
+    """To another place; `cookie` is a whole Set-Cookie line."""
+    headers = (
+        ("Location", location),
+        ("Cache-Control", "no-store"),
+        ("Referrer-Policy", "no-referrer"),
+    )
+    if cookie:
+        headers += (("Set-Cookie", cookie.decode("latin-1").strip().partition(": ")[2]),)
+    return Reply(status, headers, b"")
 
 
 def to_login(path: str) -> Reply:
@@ -180,6 +194,93 @@ def cross_site(html_wanted: bool) -> Reply:
         403,
         "Sent from another site",
         "This was sent by a page of another site; open the platform itself and repeat it there.",
+        html_wanted,
+    )
+
+
+def open_it_first(app: str, html_wanted: bool) -> Reply:
+    return notice(
+        403,
+        "Open the app first",
+        f"Open '/{app}/' in a window of its own; pages of other apps may not use it for you.",
+        html_wanted,
+    )
+
+
+def too_many(app: str, wait: float, html_wanted: bool) -> Reply:
+    seconds = max(1, round(wait + 0.5))
+    return notice(
+        429,
+        "Too many requests",
+        f"'{app}' takes no more requests from you for {seconds} s; slow down.",
+        html_wanted,
+        (("Retry-After", str(seconds)),),
+    )
+
+
+def overloaded(app: str, seconds: int, html_wanted: bool) -> Reply:
+    return notice(
+        503,
+        "Busy",
+        f"'{app}' has all the requests it may have under way; try again in a moment.",
+        html_wanted,
+        (("Retry-After", str(seconds)),),
+    )
+
+
+def too_large(app: str, most: int, html_wanted: bool) -> Reply:
+    return notice(
+        413,
+        "Too large",
+        f"'{app}' takes at most {most:,} bytes in one request; its owner can allow more.",
+        html_wanted,
+    )
+
+
+def too_late(name: str, seconds: float, html_wanted: bool) -> Reply:
+    return notice(
+        504,
+        "No answer",
+        f"'{name}' did not begin to answer within {seconds:.0f} s; its logs may say why.",
+        html_wanted,
+    )
+
+
+def no_host(app: str, html_wanted: bool) -> Reply:
+    return notice(
+        503,
+        "Not served here",
+        f"'{app}' is isolated and needs a host of its own; ask IT to set MOORAGE_APPS_DOMAIN.",
+        html_wanted,
+        (("Retry-After", "3600"),),
+    )
+
+
+def misdirected(url: str, html_wanted: bool) -> Reply:
+    return notice(421, "At another address", f"Send this to {url} instead.", html_wanted)
+
+
+def unknown_host(platform_url: str, html_wanted: bool) -> Reply:
+    return notice(
+        421, "Unknown host", f"Nothing is served under this name; see {platform_url}/.", html_wanted
+    )
+
+
+def starting(html_wanted: bool) -> Reply:
+    return notice(
+        503,
+        "Starting",
+        "The platform is starting and cannot sign anybody in yet; try again in a few seconds.",
+        html_wanted,
+        (("Retry-After", "2"),),
+    )
+
+
+def no_cookies(html_wanted: bool) -> Reply:
+    return notice(
+        400,
+        "No cookie came back",
+        "Allow cookies for this site, and open the app again from the list of apps.",
         html_wanted,
     )
 

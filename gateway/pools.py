@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ MAX_IDLE_SECONDS = 3.0  # uvicorn closes its side after 5
 CAUTIOUS_IDLE_SECONDS = 1.0  # gunicorn after 2
 MAX_IDLE_CONNECTIONS = 256
 
+FAILURES_TO_EJECT = 3
+EJECTION_SECONDS = 2.0
+MAX_EJECTION_SECONDS = 60.0
+
 
 class Stream(Protocol):
     """Something that would go on for ever if nobody ended it: a WebSocket, an event stream."""
@@ -21,24 +25,41 @@ class Stream(Protocol):
 
 
 class Pool:
-    """Connections to one instance. `load` counts requests and WebSockets under way."""
+    """Connections to one instance. `load` counts requests and WebSockets under way.
 
-    __slots__ = ("address", "idle", "key", "load", "on_idle", "streams")
+    `failures` counts refused connections and broken answers since the last good answer; with the
+    third, and every one after it, the instance is passed over until `ejected_until`.
+    """
 
-    def __init__(self, key: str, address: str) -> None:
+    __slots__ = (
+        "address",
+        "ejected_until",
+        "failures",
+        "idle",
+        "key",
+        "load",
+        "on_idle",
+        "proof",
+        "streams",
+    )
+
+    def __init__(self, key: str, address: str, proof: str = "") -> None:
         self.key = key
         self.address = address
+        self.proof = proof
+        self.failures = 0
+        self.ejected_until = 0.0
         self.idle: list[TargetConnection] = []
         self.load = 0
         self.streams: set[Stream] = set()
         self.on_idle: Callable[[], None] | None = None
 
-    def take(self, now: float, cautious: bool) -> TargetConnection | None:
+    def take(self, now: float, careful: bool) -> TargetConnection | None:
         """The connection used last, if one is fresh enough; the older ones are closed.
 
-        `cautious` is for requests that must not be sent twice.
+        `careful` is for requests that cannot be sent again from their beginning.
         """
-        oldest = now - (CAUTIOUS_IDLE_SECONDS if cautious else MAX_IDLE_SECONDS)
+        oldest = now - (CAUTIOUS_IDLE_SECONDS if careful else MAX_IDLE_SECONDS)
         while self.idle:
             connection = self.idle.pop()
             if connection.is_open:
@@ -63,8 +84,13 @@ class Pool:
             self.idle.remove(connection)
             connection.close()
 
-    def begin(self) -> None:
-        self.load += 1
+    def failed(self, now: float) -> None:
+        """It did not answer as it should: pass it over for a while if that happens again."""
+        self.failures += 1
+        beyond = self.failures - FAILURES_TO_EJECT
+        if beyond >= 0:
+            pause = min(MAX_EJECTION_SECONDS, EJECTION_SECONDS * 2 ** min(beyond, 10))
+            self.ejected_until = now + pause
 
     def end(self) -> None:
         self.load -= 1
@@ -79,20 +105,19 @@ class Pools:
         self._pools: dict[str, Pool] = {}
         self._turn = 0
 
-    def of(self, key: str, address: str) -> Pool:
+    def of(self, key: str, address: str, proof: str = "") -> Pool:
         pool = self._pools.get(key)
-        if pool is None or pool.address != address:
+        if pool is None or pool.address != address or pool.proof != proof:
             if pool is not None:
                 pool.drop_older_than(float("inf"))
-            pool = self._pools[key] = Pool(key, address)
+            pool = self._pools[key] = Pool(key, address, proof)
         return pool
 
     def find(self, key: str) -> Pool | None:
         return self._pools.get(key)
 
-    def least_loaded(self, pools: Iterable[Pool]) -> Pool | None:
+    def least_loaded(self, candidates: list[Pool]) -> Pool | None:
         """The pool with the least under way; equals take turns."""
-        candidates = list(pools)
         if len(candidates) < 2:
             return candidates[0] if candidates else None
         self._turn += 1
@@ -103,7 +128,8 @@ class Pools:
         """Close what has been idle for too long, and forget pools with nothing in them."""
         for key, pool in list(self._pools.items()):
             pool.drop_older_than(now - MAX_IDLE_SECONDS)
-            if not pool.idle and not pool.load and pool.on_idle is None:
+            failing = pool.failures and pool.ejected_until > now - MAX_EJECTION_SECONDS
+            if not pool.idle and not pool.load and pool.on_idle is None and not failing:
                 del self._pools[key]
 
     async def keep_swept(self) -> None:

@@ -5,24 +5,24 @@ import binascii
 import re
 from typing import NamedTuple
 
+from gateway.arrival import Hints
+from gateway.cookies import Jar
 from gateway.fields import (
     HOP_BY_HOP,
     TOKEN,
     BadHead,
     Memory,
     hop_options,
+    is_host,
     length_of,
     split,
     value_of,
 )
 
-SESSION_COOKIE = b"moorage_session"
-STICKY_COOKIE = b"moorage_instance"
 TOKEN_PREFIX = b"mrg_"
 
 _LINE = re.compile(rb"(" + TOKEN + rb'{1,32}) ([!"$-~]+) HTTP/1\.([01])')
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _FIRST_ENCODED = re.compile(rb"/[^/]*(?:%2f|%5c|%00|\\)", re.IGNORECASE)
 
@@ -34,29 +34,55 @@ _OURS = HOP_BY_HOP | {
     b"expect",
     b"forwarded",
     b"script-name",
+    b"traceparent",
     b"transfer-encoding",
     b"x-original-url",
+    b"x-real-ip",
     b"x-rewrite-url",
 }
 _FORGED = (b"x-forwarded-", b"x-moorage-")
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"origin"))
-_READ = _ONCE | {
-    b"connection",
-    b"upgrade",
-    b"expect",
-    b"accept",
-    b"cookie",
-    b"sec-fetch-site",
-    b"sec-fetch-mode",
-}
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+_READ = _ONCE.union(
+    (b"connection", b"upgrade", b"expect", b"accept", b"cookie", b"referer", b"traceparent"),
+    (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"sec-purpose"),
+    _FORWARDED,
+)
+_FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
+
+
+class Fetch(NamedTuple):
+    """What a browser says of where a request comes from (W3C Fetch Metadata); `ahead` of a page
+    that it only prepares to show."""
+
+    site: bytes
+    mode: bytes
+    dest: bytes
+    ahead: bool
+
+    @property
+    def from_here(self) -> bool:
+        """Sent by a page of this very origin, or typed by a person."""
+        return self.site in (b"same-origin", b"none")
+
+    @property
+    def navigates(self) -> bool:
+        """Whether the answer becomes what a tab or a frame shows."""
+        return self.mode == b"navigate"
+
+    @property
+    def framed(self) -> bool:
+        return self.dest in _FRAMES
 
 
 class RequestFields(NamedTuple):
     """What a header block says, and the block as targets may see it (each line ends with CRLF).
 
     `length` is None without Content-Length. `token` is a platform token, from Bearer or from the
-    password of Basic. `basic` says that Authorization was Basic of any kind. `for_app` lacks the
-    platform's cookie and token; `for_auth` has them.
+    password of Basic. `basic` says that Authorization was Basic of any kind. `fetch` is None for
+    what is no browser, or one that does not trust the connection. `hints` are only as good as the
+    peer that sent them, None if there are none. `for_app` lacks the platform's cookies and token;
+    `for_auth` has them.
     """
 
     host: bytes
@@ -66,12 +92,14 @@ class RequestFields(NamedTuple):
     websocket: bool
     expects: bool
     html: bool
-    session: bytes | None
-    sticky: bytes | None
+    jar: Jar
     token: bytes | None
     basic: bool
     origin: bytes | None
-    fetch_site: bytes | None
+    referer: bytes
+    fetch: Fetch | None
+    hints: Hints | None
+    trace: bytes | None
     for_app: bytes
     for_auth: bytes
 
@@ -186,7 +214,7 @@ def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) 
     expects = _expectation(found)
     authorization = found.get(b"authorization", b"")
     token = _platform_token(authorization)
-    jar = Cookies(found.get(b"cookie", b""))
+    jar = Jar(found.get(b"cookie", b""))
     kept = _kept(names, lines, frozenset(hops))
     kept += _canonical(length, chunked, expects)
     own = b"" if token or not authorization else b"Authorization: " + authorization + b"\r\n"
@@ -199,12 +227,14 @@ def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) 
         websocket=b"upgrade" in hops and found.get(b"upgrade", b"").lower() == b"websocket",
         expects=expects,
         html=b"text/html" in found.get(b"accept", b"").lower(),
-        session=jar.session,
-        sticky=jar.sticky,
+        jar=jar,
         token=token,
         basic=authorization[:6].lower() == b"basic ",
         origin=found.get(b"origin"),
-        fetch_site=found.get(b"sec-fetch-site"),
+        referer=found.get(b"referer", b""),
+        fetch=_fetch(found),
+        hints=_hints(found),
+        trace=found.get(b"traceparent"),
         for_app=kept + own + _line(b"Cookie", jar.others),
         for_auth=kept + _line(b"Authorization", authorization) + all_cookies,
     )
@@ -223,7 +253,7 @@ def _framing(found: dict[bytes, bytes]) -> tuple[int | None, bool]:
 
 def _host(found: dict[bytes, bytes]) -> bytes:
     host = found.get(b"host", b"")
-    if host and not _HOST.fullmatch(host):
+    if host and not is_host(host):
         raise BadHead("Host is not a host name and port.")
     return host
 
@@ -233,6 +263,23 @@ def _expectation(found: dict[bytes, bytes]) -> bool:
     if expect is not None and expect.lower() != b"100-continue":
         raise BadHead("No expectation but 100-continue can be met.", 417)
     return expect is not None
+
+
+def _fetch(found: dict[bytes, bytes]) -> Fetch | None:
+    site = found.get(b"sec-fetch-site")
+    if site is None:
+        return None
+    return Fetch(
+        site,
+        found.get(b"sec-fetch-mode", b""),
+        found.get(b"sec-fetch-dest", b""),
+        b"sec-purpose" in found,
+    )
+
+
+def _hints(found: dict[bytes, bytes]) -> Hints | None:
+    values = [found.get(name, b"") for name in _FORWARDED]
+    return Hints(*values) if any(values) else None
 
 
 def _kept(names: list[bytes], lines: list[bytes], hops: frozenset[bytes]) -> bytes:
@@ -272,30 +319,3 @@ def _platform_token(authorization: bytes) -> bytes | None:
     elif scheme.lower() != b"bearer":
         return None
     return rest if rest.startswith(TOKEN_PREFIX) else None
-
-
-class Cookies:
-    """The Cookie header: the platform's own values, and the others as one header value.
-
-    Of several cookies of our name the last counts: browsers send longer paths first, and ours has
-    the path `/`, so a page cannot put another in its place by setting one for its own path.
-    """
-
-    __slots__ = ("others", "session", "sticky")
-
-    def __init__(self, header: bytes) -> None:
-        self.session: bytes | None = None
-        self.sticky: bytes | None = None
-        others: list[bytes] = []
-        for pair in header.split(b";") if header else ():
-            name, _, value = pair.strip(b" \t").partition(b"=")
-            self._take(name.strip(b" \t"), value.strip(b" \t"), pair, others)
-        self.others = b"; ".join(others)
-
-    def _take(self, name: bytes, value: bytes, pair: bytes, others: list[bytes]) -> None:
-        if name == SESSION_COOKIE:
-            self.session = value
-        elif name == STICKY_COOKIE:
-            self.sticky = value
-        elif name or value:
-            others.append(pair.strip(b" \t"))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gateway.cookies import is_own
 from gateway.fields import (
     HOP_BY_HOP,
     BadHead,
@@ -13,21 +14,25 @@ from gateway.fields import (
     split,
     value_of,
 )
-from gateway.requests import SESSION_COOKIE, STICKY_COOKIE
 
 _LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _OURS = HOP_BY_HOP | {b"content-length", b"transfer-encoding"}
-# An app must neither widen a service worker's reach beyond its path nor empty the whole origin.
-_NOT_FOR_APPS = frozenset((b"service-worker-allowed", b"clear-site-data"))
-_READ = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-type"))
-_OUR_COOKIES = re.compile(
-    rb"set-cookie:[ \t]*(?:" + SESSION_COOKIE + rb"|" + STICKY_COOKIE + rb")[ \t]*(?:=|;|$)",
-    re.IGNORECASE,
+# What would reach beyond the app that sends it: all sites of the domain, every app of the origin.
+_NEVER = frozenset(
+    (b"alt-svc", b"clear-site-data", b"nel", b"public-key-pins", b"strict-transport-security")
 )
+# Where apps share an origin, a service worker must stay below its app's path, and windows are
+# kept apart by the gateway.
+_NOT_FOR_PATHS = _NEVER | {b"service-worker-allowed", b"cross-origin-opener-policy"}
+_READ = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-type"))
 
 
 class ResponseFields(NamedTuple):
-    """What a response's header block says; the two blocks lack framing and hop-by-hop headers."""
+    """What a response's header block says. The blocks lack framing and hop-by-hop headers.
+
+    `from_app` and, for apps that share an origin, `from_path` lack cookies and what an app must not
+    say; `cookies` are the app's Set-Cookie lines, without CRLF. `from_platform` has everything.
+    """
 
     length: int | None
     chunked: bool
@@ -35,8 +40,11 @@ class ResponseFields(NamedTuple):
     keep_alive: bool
     websocket: bool
     event_stream: bool
+    html: bool
     from_app: bytes
+    from_path: bytes
     from_platform: bytes
+    cookies: tuple[bytes, ...]
 
 
 class Response(NamedTuple):
@@ -81,15 +89,19 @@ def read_fields(block: bytes) -> ResponseFields:
         raise BadHead("The response's framing is ambiguous.", 502)
     hops = frozenset(hop_options(found.get(b"connection", b"")))
     kept = _kept(names, lines, hops)
+    kind = found.get(b"content-type", b"").lower()
     return ResponseFields(
         length=None if length is None else length_of(length),
         chunked=coding is not None,
         close=b"close" in hops,
         keep_alive=b"keep-alive" in hops,
         websocket=b"upgrade" in hops and _upgrades_to_websocket(names, lines),
-        event_stream=found.get(b"content-type", b"").lower().startswith(b"text/event-stream"),
-        from_app=_block(line for name, line in kept if not _withheld(name, line)),
-        from_platform=_block(line for _, line in kept),
+        event_stream=kind.startswith(b"text/event-stream"),
+        html=kind.startswith((b"text/html", b"application/xhtml")),
+        from_app=_without(kept, _NEVER | {b"set-cookie"}),
+        from_path=_without(kept, _NOT_FOR_PATHS | {b"set-cookie"}),
+        from_platform=_without(kept, frozenset()),
+        cookies=tuple(line for name, line in kept if name == b"set-cookie" and not is_own(line)),
     )
 
 
@@ -109,12 +121,6 @@ def _kept(
     ]
 
 
-def _withheld(name: bytes, line: bytes) -> bool:
-    if name == b"set-cookie":
-        return _OUR_COOKIES.match(line) is not None
-    return name in _NOT_FOR_APPS
-
-
 def _upgrades_to_websocket(names: list[bytes], lines: list[bytes]) -> bool:
     values = [
         value_of(name, line) for name, line in zip(names, lines, strict=True) if name == b"upgrade"
@@ -122,6 +128,6 @@ def _upgrades_to_websocket(names: list[bytes], lines: list[bytes]) -> bool:
     return len(values) == 1 and values[0].lower() == b"websocket"
 
 
-def _block(lines: Iterable[bytes]) -> bytes:
-    text = b"\r\n".join(lines)
+def _without(lines: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> bytes:
+    text = b"\r\n".join(line for name, line in lines if name not in names)
     return text + b"\r\n" if text else b""

@@ -13,15 +13,39 @@ MAX_GONE = 8
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An instance and where it answers: "127.0.0.1:20001" or "unix:/path"."""
+    """An instance and where it answers: "127.0.0.1:20001" or "unix:/path".
+
+    `proof` is what shows that this address is still the instance's (see `recognition`).
+    """
 
     instance: str
     address: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLimits:
+    """What one app's traffic may take; None where the gateway's own limit holds.
+
+    `concurrent` requests under way, `body_bytes` of one request, `answer_seconds` until an answer
+    begins, `idle_seconds` without a byte in either direction, `rate` requests a second of one
+    client with at most `burst` at once.
+    """
+
+    concurrent: int | None = None
+    body_bytes: int | None = None
+    answer_seconds: float | None = None
+    idle_seconds: float | None = None
+    rate: float | None = None
+    burst: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one app's traffic goes; `retiring` are instances that get no new request."""
+    """Where one app's traffic goes; `retiring` are instances that get no new request.
+
+    An `isolated` app is served on a host of its own only.
+    """
 
     app: str
     revision: int
@@ -32,6 +56,8 @@ class Route:
     prefix_mode: str
     sticky: bool
     reason: str
+    limits: RouteLimits = RouteLimits()
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +133,10 @@ class Table:
         self.tokens: dict[str, Token] = {}
         self.keys: dict[str, SigningKey] = {}
         self.services: dict[str, dict[str, ServiceProcess]] = {}
+        self.ended: dict[str, float] = {}
+        """Sign-ins that were ended before their time, by `sid`, and when they end by themselves."""
+        self.generation = 0
+        """Grows with every change that may let somebody in or keep somebody out."""
 
     def set(self, bucket: str, key: str, document: Mapping[str, Any]) -> bool:
         """Take one document, True if it says anything new.
@@ -119,7 +149,9 @@ class Table:
             process = _service_process(document)
             return _put(self.services.setdefault(process.service, {}), key, process)
         place, read = self._identity_bucket(bucket)
-        return _put(place, key, read(document))
+        changed = _put(place, key, read(document))
+        self.generation += changed
+        return changed
 
     def delete(self, bucket: str, key: str) -> None:
         """Take an explicit deletion."""
@@ -129,6 +161,7 @@ class Table:
             self._mark_gone(key)
         else:
             self._identity_bucket(bucket)[0].pop(key, None)
+            self.generation += 1
 
     def addresses(self, service: str) -> list[ServiceProcess]:
         """Processes of a service, the most promising first."""
@@ -143,6 +176,7 @@ class Table:
             "people": (self.people, _person),
             "tokens": (self.tokens, _token),
             "signing-keys": (self.keys, _signing_key),
+            "ended-sessions": (self.ended, _ended),
         }[bucket]
 
     def _mark_gone(self, key: str) -> None:
@@ -173,13 +207,32 @@ def read_route(app: str, document: Mapping[str, Any]) -> Route:
         release=int(document.get("release") or 0),
         state=str(document["state"]),
         targets=tuple(
-            Target(str(target["instance"]), _address(target["address"]))
+            Target(
+                str(target["instance"]), _address(target["address"]), str(target.get("proof", ""))
+            )
             for target in document.get("targets") or ()
         ),
         retiring=tuple(str(instance) for instance in document.get("retiring") or ()),
         prefix_mode=_one_of(document.get("prefix_mode", "keep"), ("keep", "strip")),
         sticky=bool(document.get("sticky", False)),
         reason=str(document.get("reason") or ""),
+        limits=_limits(document.get("limits") or {}),
+        isolated=bool(document.get("isolated", False)),
+    )
+
+
+def _limits(document: Mapping[str, Any]) -> RouteLimits:
+    def number(name: str, kind: Callable[[Any], Any]) -> Any:
+        value = document.get(name)
+        return None if value is None else kind(value)
+
+    return RouteLimits(
+        concurrent=number("concurrent", int),
+        body_bytes=number("body_bytes", int),
+        answer_seconds=number("answer_seconds", float),
+        idle_seconds=number("idle_seconds", float),
+        rate=number("rate", float),
+        burst=number("burst", int),
     )
 
 
@@ -241,6 +294,10 @@ def _signing_key(document: Mapping[str, Any]) -> SigningKey:
         jwk=dict(document["jwk"]),
         not_after=None if not_after is None else float(not_after),
     )
+
+
+def _ended(document: Mapping[str, Any]) -> float:
+    return float(document["ends"])
 
 
 def _service_process(document: Mapping[str, Any]) -> ServiceProcess:

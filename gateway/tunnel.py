@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.frames import SERVICE_RESTART, FrameWalker, close_frame
+from gateway.frames import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    SERVICE_RESTART,
+    FrameWalker,
+    close_frame,
+)
+from gateway.gate import Gate
 from gateway.pools import Pool
 from gateway.upstream import TargetConnection
 
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
+    from gateway.exchange import Exchange
 
 CLOSING_SECONDS = 2.0
-_REASON = "The app has moved to another instance; connect again."
+_RETIRED = SERVICE_RESTART, "The app has moved to another instance; connect again."
+_REVOKED = POLICY_VIOLATION, "You may not use this app any more."
+_IDLE = GOING_AWAY, "Nothing was sent for too long."
 _TARGET_FULL = 2
 
 
@@ -21,18 +31,37 @@ class Tunnel:
     """Two connections tied together, from the answer 101 on."""
 
     __slots__ = (
+        "_active",
         "_client",
         "_down",
+        "_exchange",
+        "_gate",
+        "_how",
         "_pool",
         "_retiring",
+        "_since",
         "_target",
         "_timer",
         "_told_client",
         "_told_target",
         "_up",
+        "_words",
     )
 
-    def __init__(self, client: ClientConnection, target: TargetConnection, pool: Pool) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        client: ClientConnection,
+        target: TargetConnection,
+        pool: Pool,
+        exchange: Exchange,
+    ) -> None:
+        self._gate = gate
+        self._exchange = exchange
+        self._words = _RETIRED
+        self._how = "done"
+        self._active = False
+        self._since = client.loop.time()
         self._client = client
         self._target = target
         self._pool: Pool | None = pool
@@ -59,6 +88,8 @@ class Tunnel:
         if self._retiring:
             self._last_from_client(data)
             return
+        self._active = True
+        self._exchange.received += len(data)
         self._up.walk(data)
         self._target.transport.write(data)
 
@@ -66,16 +97,23 @@ class Tunnel:
         if self._retiring:
             self._last_from_target(data)
             return
+        self._active = True
+        self._exchange.sent += len(data)
         self._down.walk(data)
         self._client.transport.write(data)
 
     # -- the end in good order
 
     def retire(self) -> None:
-        """Close with 1012 towards both sides, each as soon as no frame is under way to it."""
+        """Close with 1012: browsers connect again."""
+        self._end_with(_RETIRED, "retired")
+
+    def _end_with(self, words: tuple[int, str], how: str) -> None:
+        """Close towards both sides, each as soon as no frame is under way to it."""
         if self._retiring:
             return
         self._retiring = True
+        self._words, self._how = words, how
         self._timer = self._client.loop.call_later(CLOSING_SECONDS, self._close_both)
         self._client.resume(_TARGET_FULL)
         self._target.resume_reading()
@@ -89,14 +127,14 @@ class Tunnel:
             return
         self._told_client = True
         if not self._down.closed:
-            self._client.write(close_frame(SERVICE_RESTART, _REASON, masked=False))
+            self._client.write(close_frame(*self._words, masked=False))
 
     def _tell_target(self) -> None:
         if self._told_target or not self._up.between:
             return
         self._told_target = True
         if not self._up.closed:
-            self._target.transport.write(close_frame(SERVICE_RESTART, _REASON, masked=True))
+            self._target.transport.write(close_frame(*self._words, masked=True))
 
     def _last_from_client(self, data: bytes) -> None:
         """Finish the frame under way, then only wait for the client's own close frame."""
@@ -126,6 +164,8 @@ class Tunnel:
     # -- the end otherwise
 
     def client_lost(self) -> None:
+        if self._how == "done" and not self._up.closed:
+            self._how = "client_gone"
         self._target.receiver = None
         if not self._retiring:
             self._target.close()
@@ -161,4 +201,23 @@ class Tunnel:
         if pool is None:
             return
         pool.streams.discard(self)
+        self._exchange.end_stream(self._how)
         pool.end()
+
+    # -- what time and news bring
+
+    def tick(self, now: float) -> None:
+        """Called every second: end what has been silent for too long."""
+        if self._active:
+            self._active = False
+            self._since = now
+        elif now - self._since > self._exchange.idle_seconds:
+            self._end_with(_IDLE, "idle")
+
+    def recheck(self) -> None:
+        """Access has changed: close with 1008 where it would not be let in any more."""
+        exchange = self._exchange
+        if exchange.forward.route is None:
+            return
+        if not self._gate.door.still_admits(exchange.request, exchange.arrival, exchange.name):
+            self._end_with(_REVOKED, "revoked")

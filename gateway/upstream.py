@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import Protocol, cast
 
 from gateway.pools import Pool
+from gateway.recognition import is_itself
+
+_TCP_INFO_BYTES = 128
+_BYTES_ACKED = slice(120, 128)  # tcpi_bytes_acked, struct tcp_info in linux/tcp.h
 
 
 class Receiver(Protocol):
@@ -19,19 +25,37 @@ class Receiver(Protocol):
 class TargetConnection(asyncio.Protocol):
     """Hands what arrives to its receiver; without one it is idle in its pool."""
 
-    __slots__ = ("_buffer_limit", "idle_since", "is_open", "pool", "receiver", "transport")
+    __slots__ = (
+        "_buffer_limit",
+        "_probe",
+        "idle_since",
+        "is_open",
+        "paused",
+        "pool",
+        "receiver",
+        "sent",
+        "transport",
+    )
 
     def __init__(self, pool: Pool, buffer_limit: int) -> None:
         self.pool = pool
         self.receiver: Receiver | None = None
         self.idle_since = 0.0
         self.is_open = False
+        self.paused = False
+        self.sent = 0
+        """Bytes written so far, of requests."""
+        self._probe = -1
         self._buffer_limit = buffer_limit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=self._buffer_limit)
         self.is_open = True
+        carrier = transport.get_extra_info("socket")
+        if carrier is not None and carrier.family in (socket.AF_INET, socket.AF_INET6):
+            # Outlives the transport, which closes its own before it says that it is lost.
+            self._probe = os.dup(carrier.fileno())
 
     def data_received(self, data: bytes) -> None:
         if self.receiver is not None:
@@ -48,10 +72,13 @@ class TargetConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         receiver, self.receiver = self.receiver, None
-        if receiver is not None:
-            receiver.target_lost(exc is not None)
-        else:
-            self.pool.forget(self)
+        try:
+            if receiver is not None:
+                receiver.target_lost(exc is not None)
+            else:
+                self.pool.forget(self)
+        finally:
+            self.forget_probe()
 
     def pause_writing(self) -> None:
         if self.receiver is not None:
@@ -61,25 +88,58 @@ class TargetConnection(asyncio.Protocol):
         if self.receiver is not None:
             self.receiver.target_full(False)
 
+    def write(self, data: bytes) -> None:
+        """Send a piece of a request."""
+        self.sent += len(data)
+        self.transport.write(data)
+
+    def nothing_arrived_since(self, mark: int) -> bool:
+        """Is it certain that the target's machine took in nothing of what was written after `sent`
+        was `mark`? To be asked in `target_lost`; of a unix socket nobody can say."""
+        if self._probe < 0:
+            return False
+        with socket.socket(fileno=os.dup(self._probe)) as copy:
+            try:
+                info = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            except OSError:
+                return False
+        acknowledged = int.from_bytes(info[_BYTES_ACKED], "little")
+        # The connection's first packet counts as a byte.
+        return len(info) == _TCP_INFO_BYTES and acknowledged - 1 <= mark
+
+    def forget_probe(self) -> None:
+        """There will be nothing to ask: give back the descriptor."""
+        probe, self._probe = self._probe, -1
+        if probe >= 0:
+            os.close(probe)
+
     def close(self) -> None:
         self.is_open = False
+        self.forget_probe()
         self.transport.close()
 
     def abort(self) -> None:
         self.is_open = False
+        self.forget_probe()
         self.transport.abort()
 
     def pause_reading(self) -> None:
-        if not self.transport.is_closing():
+        if not self.paused and not self.transport.is_closing():
+            self.paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self.transport.is_closing():
+        if self.paused and not self.transport.is_closing():
+            self.paused = False
             self.transport.resume_reading()
 
 
+class Unrecognised(Exception):
+    """The address answers, but what answers there is not the target."""
+
+
 async def connect(pool: Pool, seconds: float, buffer_limit: int) -> TargetConnection:
-    """A new connection to the pool's address. Raises OSError or TimeoutError."""
+    """A new connection to the pool's address. Raises OSError, TimeoutError or Unrecognised."""
     loop = asyncio.get_running_loop()
 
     def made() -> TargetConnection:
@@ -91,4 +151,7 @@ async def connect(pool: Pool, seconds: float, buffer_limit: int) -> TargetConnec
         else:
             host, _, port = pool.address.rpartition(":")
             _, connection = await loop.create_connection(made, host.strip("[]"), int(port))
+    if not is_itself(pool.proof):
+        connection.abort()
+        raise Unrecognised(pool.key)
     return connection

@@ -8,6 +8,7 @@ import pytest
 
 World = Any
 Helpers = Any
+NAVIGATES = "Sec-Fetch-Mode: navigate"
 
 
 async def test_prefix_kept_and_stripped(world: World, helpers: Helpers) -> None:
@@ -324,7 +325,7 @@ async def test_app_cannot_set_our_cookie(world: World, helpers: Helpers) -> None
     world.public("a")
     world.route("a", await world.backend(hostile))
     status, headers, _ = await world.get("/a/")
-    assert (status, headers["set-cookie"]) == (200, "own=1")
+    assert (status, headers["set-cookie"]) == (200, "own=1; Path=/a/")
     assert "service-worker-allowed" not in headers
     assert "clear-site-data" not in headers
 
@@ -584,10 +585,16 @@ async def test_websocket_of_another_sites_page_is_refused(world: World, helpers:
     world.person("ann")
     world.access("a", "signed-in")
     world.route("a", await world.backend(helpers.echo))
-    head = (
-        "GET /a/ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
-        f"Cookie: {world.cookie('ann')}\r\n"
-    )
-    for origin, status in (("http://evil", 403), ("http://h", 200)):
-        answer = await world.send((head + f"Origin: {origin}\r\n\r\n").encode())
-        assert helpers.parse(answer)[0] == status
+    session = world.cookie("ann")
+    _, opened, _ = await world.get("/a/", f"Cookie: {session}", "Sec-Fetch-Site: none", NAVIGATES)
+    own_pass = opened["set-cookie"].partition(";")[0]
+    head = "GET /a/ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    for origin, cookies, status in (
+        ("http://evil", f"{session}; {own_pass}", 403),
+        ("http://h", session, 403),  # a page of another app of this host, never opened by Ann
+        ("http://h", own_pass, 401),
+        ("http://h", f"{session}; {own_pass}", 200),
+    ):
+        lines = f"{head}Cookie: {cookies}\r\nOrigin: {origin}\r\n\r\n"
+        answer = await world.send(lines.encode())
+        assert helpers.parse(answer)[0] == status, (origin, cookies)

@@ -1,16 +1,20 @@
 """Sessions, tokens and the signed identity."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import pytest
 
 from gateway.identity import IdentityHeaders, Visitor, Visitors
+from gateway.ownkey import OwnKey
+from gateway.passes import Passes
 from gateway.table import Person, Table
 from shared.identity import AppRole, KeyRing, Signer, caller_of, new_key, public_part
 
 NOW = 1_800_000_000.0
+FOREVER = float("inf")
 ANN = Person("ann", "ann@example.org", "Ann Ä", "developer", ("data", "a,b"), True, 0)
 
 
@@ -50,39 +54,48 @@ def cookie(key: dict[str, Any], **more: Any) -> bytes:
     return Signer(key).sign(claims | more).encode()
 
 
+def sessions(table: Table, clock: Clock) -> Callable[[bytes], Visitor | None]:
+    passes, visitors = Passes(table, OwnKey(), clock), Visitors(table, clock)
+    return lambda cookie: visitors.by_session(passes.session(cookie))
+
+
 def test_session(table: Table, key: dict[str, Any], clock: Clock) -> None:
-    visitors = Visitors(table, clock)
+    by_session = sessions(table, clock)
     good = cookie(key)
     for _ in range(2):
-        visitor = visitors.by_session(good)
+        visitor = by_session(good)
         assert visitor is not None
         assert visitor.person == ANN
     clock.now += 101
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
 
 
 def test_remembered_session_ends_with_person_key_or_sign_out(
     table: Table, key: dict[str, Any], clock: Clock
 ) -> None:
-    visitors = Visitors(table, clock)
+    by_session = sessions(table, clock)
     good = cookie(key)
-    assert visitors.by_session(good)
+    assert by_session(good)
     set_key(table, key, end=NOW - 1)
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
     table.delete("signing-keys", key["kid"])
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
     set_key(table, key)
     document = {"user": "ann", "role": "viewer", "active": True, "sessions_valid_from": NOW + 1}
     table.set("people", "ann", document)
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
     table.set("people", "ann", document | {"sessions_valid_from": NOW})
-    assert visitors.by_session(good)
+    assert by_session(good)
     table.set("people", "ann", document | {"active": False, "sessions_valid_from": 0})
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
+    table.set("people", "ann", document | {"sessions_valid_from": 0})
+    assert by_session(good)
+    table.set("ended-sessions", "1", {"ends": NOW + 100})
+    assert by_session(good) is None
 
 
 def test_forged_sessions(table: Table, key: dict[str, Any], clock: Clock) -> None:
-    visitors = Visitors(table, clock)
+    by_session = sessions(table, clock)
     other = new_key() | {"kid": key["kid"]}
     claims = {"sub": "ann", "iat": int(NOW), "exp": int(NOW) + 100}
     unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": key["kid"]})
@@ -100,9 +113,9 @@ def test_forged_sessions(table: Table, key: dict[str, Any], clock: Clock) -> Non
         cookie(key, sub="nobody"),
         cookie(key, exp=int(NOW) - 1),
     ):
-        assert visitors.by_session(bad) is None, bad
+        assert by_session(bad) is None, bad
     set_key(table, key, use="identity")
-    assert visitors.by_session(good) is None
+    assert by_session(good) is None
 
 
 def test_tokens(table: Table, clock: Clock) -> None:
@@ -123,38 +136,38 @@ def test_tokens(table: Table, clock: Clock) -> None:
 
 def test_scopes() -> None:
     def may(*scopes: str) -> list[bool]:
-        visitor = Visitor(ANN, frozenset(scopes), "1")
+        visitor = Visitor(ANN, frozenset(scopes), "1", FOREVER)
         return [visitor.has_scope(scope) for scope in ("open", "read", "write")]
 
     assert may("all") == [True, True, True]
     assert may("open") == [True, False, False]
     assert may("read") == [False, True, False]
     assert may("write") == [False, True, True]
-    assert Visitor(ANN, None, "").has_scope("write")
+    assert Visitor(ANN, None, "", FOREVER).has_scope("write")
 
 
 def test_identity_headers(clock: Clock, key: dict[str, Any]) -> None:
-    headers = IdentityHeaders(clock)
-    visitor = Visitor(ANN, None, "")
+    own = OwnKey()
+    headers = IdentityHeaders(own, clock)
+    visitor = Visitor(ANN, None, "", FOREVER)
     unsigned = headers.lines(visitor, "a", "a", AppRole.VIEWER)
     assert b"X-Moorage-Identity" not in unsigned
-    headers.use_key(key)
+    own.use(key)
     lines = headers.lines(visitor, "a", "a", AppRole.VIEWER)
     assert lines.startswith(
         b"X-Moorage-User: ann\r\nX-Moorage-Email: ann@example.org\r\n"
         b"X-Moorage-Groups: data,a%2Cb\r\nX-Moorage-Identity: "
     )
-    clock.now += 29
-    assert headers.lines(visitor, "a", "a", AppRole.VIEWER) is lines
-    clock.now += 2
+    clock.now += 31
     assert headers.lines(visitor, "a", "a", AppRole.VIEWER) != lines
     assert headers.lines(visitor, "b", "b", AppRole.VIEWER) != lines
 
 
 def test_services_read_what_the_gateway_signs(key: dict[str, Any]) -> None:
-    headers = IdentityHeaders()
-    headers.use_key(key)
-    visitor = Visitor(ANN, frozenset(("write",)), "1")
+    own = OwnKey()
+    own.use(key)
+    headers = IdentityHeaders(own)
+    visitor = Visitor(ANN, frozenset(("write",)), "1", FOREVER)
     lines = headers.lines(visitor, "platform", "sales", AppRole.COLLABORATOR)
     token = lines.split(b"X-Moorage-Identity: ")[1].strip().decode()
     ring = KeyRing("identity")
@@ -167,6 +180,8 @@ def test_services_read_what_the_gateway_signs(key: dict[str, Any]) -> None:
 
 def test_header_values_cannot_break_lines(key: dict[str, Any]) -> None:
     hostile = Person("eve\r\nX-Moorage-User: admin", "ü@x", "", "viewer", ("g\n",), True, 0)
-    lines = IdentityHeaders().lines(Visitor(hostile, None, ""), "a", "a", AppRole.NONE)
+    lines = IdentityHeaders(OwnKey()).lines(
+        Visitor(hostile, None, "", FOREVER), "a", "a", AppRole.NONE
+    )
     assert lines.count(b"\r\n") == 3
     assert lines.count(b"\n") == 3

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.fields import BadHead
-from gateway.requests import Cookies, Request, RequestReader, read_fields
+from gateway.requests import Request, RequestReader, read_fields
 
 TOKEN = b"mrg_" + b"t" * 43
 
@@ -173,13 +173,27 @@ def test_platform_token_is_taken_and_an_apps_own_passed() -> None:
         assert b"Authorization: " + value in fields.for_app
 
 
-def test_cookies() -> None:
-    jar = Cookies(b"a=1;moorage_session=tossed; moorage_session=real;moorage_instance=i;b=2=3; c")
-    assert (jar.session, jar.sticky, jar.others) == (b"real", b"i", b"a=1; b=2=3; c")
-    assert Cookies(b"").others == b""
+def test_the_platforms_cookies_stay_here() -> None:
     fields = read(b"GET /a/ HTTP/1.1\nHost: h\nCookie: a=1\nCookie: moorage_session=s\n").fields
-    assert fields.session == b"s"
+    assert fields.jar.value(b"moorage_session") == b"s"
     assert fields.for_app == b"Host: h\r\nCookie: a=1\r\n"
+    assert b"moorage_session=s" in fields.for_auth
+
+
+def test_what_a_browser_says_of_where_a_request_comes_from() -> None:
+    head = b"GET /a/ HTTP/1.1\nHost: h\nSec-Fetch-Site: same-origin\n"
+    fetch = read(head + b"Sec-Fetch-Mode: navigate\nSec-Fetch-Dest: iframe\n").fields.fetch
+    assert fetch is not None
+    assert (fetch.from_here, fetch.navigates, fetch.framed, fetch.ahead) == (
+        True,
+        True,
+        True,
+        False,
+    )
+    ahead = read(head + b"Sec-Fetch-Mode: navigate\nSec-Purpose: prefetch\n").fields.fetch
+    assert ahead is not None
+    assert ahead.ahead
+    assert read(b"GET /a/ HTTP/1.1\nHost: h\nSec-Fetch-Mode: navigate\n").fields.fetch is None
 
 
 def test_remembered_block_is_read_the_same() -> None:

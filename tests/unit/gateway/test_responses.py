@@ -50,12 +50,15 @@ def test_refused(head: bytes) -> None:
 
 def test_what_an_app_may_not_say_is_withheld() -> None:
     fields = read(
-        b"HTTP/1.1 200 OK\nSet-Cookie: moorage_session=1\nset-cookie:moorage_instance =1\n"
-        b"Set-Cookie: moorage_sessions=1\nSet-Cookie: a=moorage_session=2\n"
+        b"HTTP/1.1 200 OK\nSet-Cookie: moorage_session=1\nset-cookie:__Host-moorage_door =1\n"
+        b"Set-Cookie: =moorage_app=1\nSet-Cookie: b=1\nSet-Cookie: a=moorage_session=2\n"
         b"Service-Worker-Allowed: /\nClear-Site-Data: x\nConnection: X-Hop\nX-Hop: 1\n"
+        b"Cross-Origin-Opener-Policy: same-origin\nAlt-Svc: h3\nA: b\n"
     ).fields
+    assert fields.cookies == (b"Set-Cookie: b=1", b"Set-Cookie: a=moorage_session=2")
+    assert fields.from_path == b"A: b\r\n"
     assert fields.from_app == (
-        b"Set-Cookie: moorage_sessions=1\r\nSet-Cookie: a=moorage_session=2\r\n"
+        b"Service-Worker-Allowed: /\r\nCross-Origin-Opener-Policy: same-origin\r\nA: b\r\n"
     )
     assert b"moorage_session=1" in fields.from_platform
     assert b"X-Hop" not in fields.from_platform
