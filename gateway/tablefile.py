@@ -14,7 +14,15 @@ from shared.logs import get_logger
 logger = get_logger(__name__)
 
 DEBOUNCE_SECONDS = 0.2
-BUCKETS = ("routes", "access", "people", "tokens", "signing-keys", "targets")
+BUCKETS = (
+    "routes",
+    "access",
+    "people",
+    "tokens",
+    "ended-sessions",
+    "signing-keys",
+    "targets",
+)
 
 
 def dump(table: Table) -> bytes:
@@ -25,6 +33,7 @@ def dump(table: Table) -> bytes:
             "access": table.access,
             "people": table.people,
             "tokens": table.tokens,
+            "ended-sessions": {sid: {"ends": ends} for sid, ends in table.ended.items()},
             "signing-keys": table.keys,
             "targets": {
                 key: process

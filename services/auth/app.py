@@ -54,7 +54,7 @@ async def assemble(ground: Ground, hasher: Hasher) -> Service:
     secure = settings.public_url.startswith("https://")
     parts = Parts(
         sign_in=SignIn(database, hasher, attempts),
-        sessions=Sessions(keys, settings.session_seconds, secure),
+        sessions=Sessions(database, keys, settings.session_seconds, secure),
         keys=keys,
         people=People(database, hasher),
         tokens=Tokens(database),

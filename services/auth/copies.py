@@ -56,6 +56,10 @@ def copies(database: Database, bus: Bus, keys: Keys) -> list[Copy]:
     async def gateway_keys(_: Iterable[str] | None) -> Documents:
         return {"identity": await keys.private("identity")}
 
+    async def ended_sessions(sids: Iterable[str] | None) -> Documents:
+        rows = await store.ended_sessions(database, sids)
+        return {row["sid"]: {"ends": row["ends"]} for row in rows}
+
     sources: list[tuple[str, Read]] = [
         # Keys that verify come before the key that signs.
         ("signing-keys", signing_keys),
@@ -63,6 +67,7 @@ def copies(database: Database, bus: Bus, keys: Keys) -> list[Copy]:
         ("people", people),
         ("tokens", tokens),
         ("access", rules),
+        ("ended-sessions", ended_sessions),
     ]
     return [Copy(bus.bucket(name), read) for name, read in sources]
 

@@ -17,4 +17,5 @@ async def keep_house(database: Database, attempts: Attempts) -> None:
         with suppress(Unavailable):
             await attempts.prune()
             await store.prune_tokens(database)
+            await store.prune_ended_sessions(database)
         await asyncio.sleep(CLOCK_SECONDS)

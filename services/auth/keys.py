@@ -12,8 +12,8 @@ from typing import Any
 from services.auth import store
 from services.auth.sealing import Seal
 from shared.database import Database
-from shared.errors import Unavailable
-from shared.identity import Signer, new_key, public_part
+from shared.errors import Unauthenticated, Unavailable
+from shared.identity import KeyRing, Signer, new_key, public_part
 from shared.logs import get_logger
 
 logger = get_logger(__name__)
@@ -76,6 +76,16 @@ class Keys:
         if row is None:
             raise Unavailable("The platform has no signing key yet; try again in a moment.")
         return self._seal.open(row["kid"], row["sealed"])
+
+    async def session_claims(self, cookie: str) -> dict[str, Any] | None:
+        """The claims of a session cookie that we signed and that has not expired, else None."""
+        ring = KeyRing("session")
+        for row in await store.keys(self._database):
+            ring.change(row["kid"], {"use": row["use"], "jwk": row["public_jwk"]})
+        try:
+            return ring.verify(cookie)
+        except Unauthenticated:
+            return None
 
     async def published(self) -> dict[str, Any]:
         """The keys that apps verify identities with, as a JWK Set (RFC 7517)."""

@@ -108,7 +108,7 @@ def router(sign_in: SignIn, sessions: Sessions, keys: Keys, callers: Callers) ->
     async def leave(request: Request) -> Response:
         check_same_origin(request)
         response = _see(f"{LOGIN}?signed-out")
-        sessions.end(response)
+        await sessions.end(request, response)
         return response
 
     @routes.get("/sign_in.css")

@@ -331,6 +331,30 @@ async def delete_spent_keys(tx: Any) -> None:
     await tx.execute("delete from signing_keys where not_after < clock_timestamp()")
 
 
+# --- sessions -------------------------------------------------------------------------------------
+
+
+async def end_session(source: Any, sid: str, ends: float) -> None:
+    """Note that a session that would end at `ends` (epoch seconds) counts no more."""
+    await source.execute(
+        "insert into ended_sessions (sid, ends) values ($1, $2) on conflict do nothing", sid, ends
+    )
+
+
+async def ended_sessions(database: Database, sids: Iterable[str] | None = None) -> list[Row]:
+    return await database.fetch(
+        "select sid, ends from ended_sessions where $1::text[] is null or sid = any($1)",
+        _listed(sids),
+    )
+
+
+async def prune_ended_sessions(database: Database) -> None:
+    """Forget sessions that have expired meanwhile."""
+    await database.execute(
+        "delete from ended_sessions where ends < extract(epoch from clock_timestamp())"
+    )
+
+
 # --- attempts -------------------------------------------------------------------------------------
 
 

@@ -289,6 +289,7 @@ BUCKETS: tuple[Bucket, ...] = (
     Bucket("access", ("auth",), ("gateway",)),
     Bucket("people", ("auth",), ("gateway",)),
     Bucket("tokens", ("auth",), ("gateway",)),
+    Bucket("ended-sessions", ("auth",), ("gateway",)),
     Bucket("signing-keys", ("auth",), PROCESSES),
     Bucket("gateway-keys", ("auth",), ("gateway",)),
     Bucket("targets", PROCESSES, PROCESSES),

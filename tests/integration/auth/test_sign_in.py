@@ -80,6 +80,16 @@ async def test_signing_out_takes_the_cookie_away(auth: Any) -> None:
     assert "signed out" in (await auth.http.get(answer.headers["location"])).text
 
 
+async def test_signing_out_ends_the_session_for_whoever_copied_the_cookie(auth: Any) -> None:
+    session = cookie(await auth.sign_in("admin", auth.admin_password))
+    claims = (await ring(auth)).verify(session)
+    for said in ("junk", session, session):
+        headers = {"Cookie": f"moorage_session={said}"}
+        assert (await auth.http.post("/-/auth/logout", headers=headers)).status_code == 303
+    ended = await auth.bucket("ended-sessions", claims["sid"])
+    assert ended == {"ends": claims["exp"]}
+
+
 async def test_a_form_of_another_site_is_refused(auth: Any) -> None:
     form = {"username": "admin", "password": auth.admin_password}
     for path in ("/-/auth/login", "/-/auth/logout"):
