@@ -1,12 +1,8 @@
-"""`python -m gateway`."""
+"""`python -m gateway`: the parent; the workers do the work."""
 
 import sys
 
-import uvloop
-
-from gateway.app import serve
-from gateway.settings import GatewaySettings
-from shared.process import read_settings
+from gateway.parent import main
 
 if __name__ == "__main__":
-    sys.exit(0 if uvloop.run(serve(read_settings("gateway", GatewaySettings))) else 1)
+    sys.exit(main())

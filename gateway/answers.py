@@ -1,4 +1,4 @@
-"""The head of an answer as the client gets it: what of the target's head goes on, and its framing."""
+"""The head of an answer as the client gets it, and how its body is framed."""
 
 from gateway.bodies import Body, ChunkedBody, LengthBody, UnboundedBody
 from gateway.cookies import of_host, of_path

@@ -433,12 +433,13 @@ class Exchange:
     def _close_books(self, status: int, how: str) -> None:
         """Count and note the request, once."""
         tally = self.tally
+        seconds = self._client.loop.time() - self.began
         if self._streams:
             tally.streams -= 1
+            tally.stream_ended(status, self.sent, self.received)
         else:
             tally.under_way -= 1
-        seconds = self._client.loop.time() - self.began
-        tally.answered(status, seconds, self.sent, self.received)
+            tally.answered(status, seconds, self.sent, self.received)
         self._gate.ledger.finished(self, status, seconds, how)
 
     def target_lost(self, failed: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from gateway.accesslog import AccessLog
+from gateway.accesslog import AccessLog, Entry
 from gateway.traffic import AppTraffic, Traffic
 
 if TYPE_CHECKING:
@@ -21,18 +22,69 @@ class Ledger:
 
     def __init__(self, traffic: Traffic | None = None, log: AccessLog | None = None) -> None:
         self.traffic = traffic or Traffic()
-        self.log = log
+        self._log = log
 
     def tally(self, forward: Forward) -> AppTraffic:
         """Where a request that goes on is counted."""
         route = forward.route
-        return self.traffic.of(route.app) if route else self.traffic.of("")
+        if route is None:
+            return self.traffic.of_service(forward.service)
+        return self.traffic.of(route.app)
 
     def finished(self, exchange: Exchange, status: int, seconds: float, how: str) -> None:
         """A request that went on is answered, or never will be."""
+        if self._log is None:
+            return
+        request, forward = exchange.request, exchange.forward
+        self._log.note(
+            Entry(
+                time.time(),
+                exchange.arrival.address,
+                forward.user,
+                "" if forward.route is None else forward.route.app,
+                forward.service,
+                exchange.target,
+                request.method,
+                request.path,
+                request.minor,
+                status,
+                exchange.received,
+                exchange.sent,
+                seconds,
+                exchange.trace,
+                how,
+            )
+        )
 
     def replied(self, request: Request, arrival: Arrival, reply: Reply) -> None:
         """The gateway answered by itself."""
+        if self._log is not None:
+            self._note(arrival.address, request.method, request.path, request.minor, reply.status)
 
     def bad_request(self, peer: str, error: BadHead) -> None:
         """What came was no request to pass on."""
+        self.traffic.bad_requests += 1
+        if self._log is not None:
+            self._note(peer, b"", b"", 1, error.status)
+
+    def _note(self, client: str, method: bytes, path: bytes, minor: int, status: int) -> None:
+        assert self._log is not None
+        self._log.note(
+            Entry(
+                at=time.time(),
+                client=client,
+                user="",
+                app="",
+                service="",
+                target="",
+                method=method,
+                path=path,
+                minor=minor,
+                status=status,
+                received=0,
+                sent=0,
+                seconds=0.0,
+                trace=b"",
+                how="refused",
+            )
+        )

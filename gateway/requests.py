@@ -18,6 +18,7 @@ from gateway.fields import (
     split,
     value_of,
 )
+from gateway.tracing import sound
 
 TOKEN_PREFIX = b"mrg_"
 
@@ -234,7 +235,7 @@ def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) 
         referer=found.get(b"referer", b""),
         fetch=_fetch(found),
         hints=_hints(found),
-        trace=found.get(b"traceparent"),
+        trace=_trace(found.get(b"traceparent", b"")),
         for_app=kept + own + _line(b"Cookie", jar.others),
         for_auth=kept + _line(b"Authorization", authorization) + all_cookies,
     )
@@ -275,6 +276,10 @@ def _fetch(found: dict[bytes, bytes]) -> Fetch | None:
         found.get(b"sec-fetch-dest", b""),
         b"sec-purpose" in found,
     )
+
+
+def _trace(value: bytes) -> bytes | None:
+    return value if sound(value) else None
 
 
 def _hints(found: dict[bytes, bytes]) -> Hints | None:

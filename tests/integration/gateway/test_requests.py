@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 World = Any
+from gateway.tablefile import BUCKETS
+
 Helpers = Any
 NAVIGATES = "Sec-Fetch-Mode: navigate"
 
@@ -459,7 +461,7 @@ async def test_own_probes(world: World) -> None:
     assert (await world.get("/-/livez"))[0] == 200
     status, _, body = await world.get("/-/readyz")
     assert (status, body) == (503, b'{"ready":false}')
-    for bucket in ("routes", "access", "people", "tokens", "signing-keys", "targets"):
+    for bucket in BUCKETS:
         world.gateway.news.synced(bucket)
     assert (await world.get("/-/readyz"))[0] == 200
 
