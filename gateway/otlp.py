@@ -99,7 +99,7 @@ def _metrics(
 
     def durations(labels: Mapping[str, str], one: Mapping[str, Any]) -> Any:
         buckets = one["buckets"]
-        count, most = sum(buckets), float("inf")
+        count, most = sum(buckets), SECONDS[-1]
         return HistogramDataPoint(
             labels,
             since,
