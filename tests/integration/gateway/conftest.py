@@ -52,7 +52,9 @@ class World:
         self._server: asyncio.Server | None = None
         self.gateway: Gateway
 
-    async def start(self, drain_seconds: float = 0.4) -> None:
+    async def start(self, drain_seconds: float = 0.4, **more: Any) -> None:
+        """`more` are further settings of the gateway."""
+        self.loop = asyncio.get_running_loop()
         settings = GatewaySettings(
             home=self.home,
             instance="gateway-1",
@@ -61,6 +63,7 @@ class World:
             nats_url="nats://127.0.0.1:1",
             nats_seed_file=self.home / "none",
             drain_seconds=drain_seconds,
+            **more,
         )
         self.gateway = build(settings)
         self._server = await self.gateway.listen()
