@@ -8,10 +8,12 @@ from typing import Protocol, cast
 from gateway import pages
 from gateway.arrival import Arrival, arrive
 from gateway.door import Forward
+from gateway.errand import Errand
 from gateway.exchange import Exchange
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
+from gateway.platform import GATEWAY
 from gateway.requests import Request, RequestFields
 
 NEVER = float("inf")
@@ -157,6 +159,10 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(outcome, Reply):
             self.gate.ledger.replied(request, arrival, outcome)
             self._reply(request, outcome, rest)
+            return
+        if outcome.service == GATEWAY:
+            self.work = Errand(self, request, rest)
+            self.gate.spawn(self.work.run(self.gate))
             return
         exchange = Exchange(self.gate, self, request, arrival, outcome)
         self.work = exchange

@@ -332,6 +332,8 @@ def _platform_refusal(
     unsafe = request.method not in _SAFE
     if unsafe and visitor.scopes is None and not same_origin(request, arrival, strict=True):
         return pages.cross_site(html)
+    if place.admin and visitor.person.role != "admin":
+        return pages.admins_only(html)
     scope = "write" if unsafe or place.git else "read"
     if not place.anonymous and not visitor.has_scope(scope):
         return pages.lacks_scope(scope, html)

@@ -1,13 +1,14 @@
 """What all connections of one gateway process share."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.arrival import Trusted
 from gateway.door import Door
 from gateway.ledger import Ledger
+from gateway.pages import Reply
 from gateway.pools import Pools
 from gateway.requests import RequestReader
 from gateway.responses import ResponseReader
@@ -58,6 +59,8 @@ class Gate:
     responses: ResponseReader = field(default_factory=ResponseReader)
     clients: "set[ClientConnection]" = field(default_factory=lambda: set())
     stopping: bool = False
+    count: Callable[[], Awaitable[Reply]] | None = None
+    """Makes the answer to `/-/metrics`, for all workers of this gateway."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=lambda: set())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

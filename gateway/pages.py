@@ -180,6 +180,12 @@ def forbidden(app: str, html_wanted: bool) -> Reply:
     )
 
 
+def admins_only(html_wanted: bool) -> Reply:
+    return notice(
+        403, "For administrators", "It takes a platform administrator to see this.", html_wanted
+    )
+
+
 def lacks_scope(scope: str, html_wanted: bool) -> Reply:
     return notice(
         403,

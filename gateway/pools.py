@@ -124,6 +124,10 @@ class Pools:
         turn = self._turn % len(candidates)
         return min(candidates[turn:] + candidates[:turn], key=lambda pool: pool.load)
 
+    def ejected(self, now: float) -> int:
+        """How many instances are passed over at the moment."""
+        return sum(pool.ejected_until > now for pool in self._pools.values())
+
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long, and forget pools with nothing in them."""
         for key, pool in list(self._pools.items()):

@@ -39,13 +39,13 @@ def render(counts: Mapping[str, Any], workers: Mapping[str, Mapping[str, float]]
         lines += _metric(name, kind, words, ((labels, one[member]) for labels, one in places))
     bad = [({}, counts["bad_requests"])]
     lines += _metric("bad_requests_total", "counter", "What came and was no sound request.", bad)
-    for name, words in _GAUGES.items():
+    for name, words in GAUGES.items():
         samples = [({"worker": worker}, gauges[name]) for worker, gauges in workers.items()]
         lines += _metric(name, "gauge", words, samples)
     return ("\n".join(lines) + "\n").encode()
 
 
-_GAUGES = {
+GAUGES = {
     "connections": "Open connections of clients.",
     "routes": "Apps that the gateway knows.",
     "targets_ejected": "Instances passed over because they failed.",
@@ -54,7 +54,7 @@ _GAUGES = {
     "resident_bytes": "Memory of the worker.",
     "cpu_seconds": "CPU time that the worker has used.",
 }
-"""What each worker tells of itself (`Gate.gauges`)."""
+"""What each worker tells of itself (`selfreport.gauges`)."""
 
 
 def _by(

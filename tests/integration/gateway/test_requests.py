@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-World = Any
 from gateway.tablefile import BUCKETS
 
+World = Any
 Helpers = Any
 NAVIGATES = "Sec-Fetch-Mode: navigate"
 
