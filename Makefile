@@ -8,8 +8,8 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-unit test-integration test-acceptance lint types format \
-        generate lock bench-push clean
+.PHONY: help up down status restart-gateway test test-unit test-integration test-acceptance lint types format \
+        generate lock bench-push bench-gateway clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ down: ## Stop the platform and its apps; nothing is lost
 
 status: $(VENV)/platform ## Say what is running
 	@$(BIN)/python -m deploy.embedded status
+
+restart-gateway: $(VENV)/platform ## Give the gateway fresh processes; no request notices
+	@$(BIN)/python -m deploy.embedded restart-gateway
 
 test: lint types test-unit test-integration test-acceptance ## Run all tests, with real servers
 
@@ -60,6 +63,9 @@ lock: $(VENV)/uv ## Resolve the dependencies again and write the lock files
 
 bench-push: $(VENV)/dev ## Measure pushes: times, lost requests, event hop, memory
 	$(BIN)/python -m tests.bench.push
+
+bench-gateway: $(VENV)/dev ## Measure the gateway beside nginx, HAProxy, Caddy and others
+	$(BIN)/python -m tests.bench.gateway
 
 clean: down ## Stop, and remove what was installed (the data folder stays)
 	rm -rf $(VENV)

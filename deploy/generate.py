@@ -14,7 +14,7 @@ from typing import Any
 from shared.events.catalogue import BUCKETS, CALLS, CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVICES_WITH_API = ("auth", "portal", "builder", "scheduler", "secrets")
+SERVICES_WITH_API = ("auth", "portal", "builder", "scheduler", "secrets", "router")
 
 
 def asyncapi() -> dict[str, Any]:

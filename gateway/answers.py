@@ -12,12 +12,23 @@ _DOCUMENT = b"Content-Security-Policy: frame-ancestors 'self'\r\n"
 _SHARED_DOCUMENT = _DOCUMENT + b"Cross-Origin-Opener-Policy: noopener-allow-popups\r\n"
 
 
+def is_plain(request: Request, response: Response) -> bool:
+    """Is the answer's body as long as Content-Length says, as it is with most answers?"""
+    fields = response.fields
+    return (
+        fields.length is not None
+        and not fields.event_stream
+        and response.status not in (204, 304)
+        and request.method != b"HEAD"
+    )
+
+
 def framing(request: Request, response: Response) -> tuple[bytes, Body | None]:
     """The header that frames the answer, and its body; None if it has none (RFC 9112, 6.3)."""
     fields, status = response.fields, response.status
     if status == 204:
         return b"", None
-    length = b"" if fields.length is None else b"Content-Length: %d\r\n" % fields.length
+    length = fields.length_line
     if request.method == b"HEAD" or status == 304:
         return length, None
     if fields.chunked:
@@ -31,16 +42,21 @@ def framing(request: Request, response: Response) -> tuple[bytes, Body | None]:
 
 def start(forward: Forward, response: Response) -> bytes:
     """The status line and what goes on of the header block, without framing."""
+    kind = 0 if forward.route is None else 1 if forward.shared else 2
+    text = response.starts[kind] or _form(response, kind)
+    if kind and response.fields.cookies:
+        text += _cookies(forward, response.fields.cookies)
+    return text + forward.cookie if forward.cookie else text
+
+
+def _form(response: Response, kind: int) -> bytes:
     fields = response.fields
-    line = b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)
-    if forward.route is None:
-        return line + fields.from_platform
-    kept = fields.from_path if forward.shared else fields.from_app
-    if fields.html:
-        kept += _SHARED_DOCUMENT if forward.shared else _DOCUMENT
-    if fields.cookies:
-        kept += _cookies(forward, fields.cookies)
-    return line + kept + forward.cookie
+    kept = (fields.from_platform, fields.from_path, fields.from_app)[kind]
+    if kind and fields.html:
+        kept += _SHARED_DOCUMENT if kind == 1 else _DOCUMENT
+    text = b"HTTP/1.1 %d %b\r\n%b" % (response.status, response.reason, kept)
+    response.starts[kind] = text
+    return text
 
 
 def _cookies(forward: Forward, lines: tuple[bytes, ...]) -> bytes:

@@ -2,22 +2,28 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from gateway import datapath
-from gateway.client import ClientConnection
+from gateway.control import Control, Post
 from gateway.drain import Drains
+from gateway.ending import Patience, take_leave
 from gateway.gate import Gate, Ready
+from gateway.handover import gateway_folder
 from gateway.ledger import Ledger
+from gateway.listeners import Listeners
 from gateway.news import News, key_path, remember, table_path
 from gateway.ownkey import OwnKey
 from gateway.pools import Pools
 from gateway.reports import Reports
 from gateway.settings import GatewaySettings
+from gateway.sockets import listening_socket
 from gateway.table import Table
 from gateway.tablefile import TableFile, dump
+from gateway.tls import Certificates
 from shared.bus import Bus
 from shared.errors import Unavailable
 from shared.events import EventData, new_event
@@ -26,9 +32,13 @@ from shared.process import presence, stop_signals
 
 logger = get_logger(__name__)
 
-BACKLOG = 2048
-KEEPALIVE_SECONDS = 60
 BUS_RETRY_SECONDS = 2.0
+LEARNING_SECONDS = 3.0
+"""How long a worker that begins waits to hear what is true now, before it serves what was."""
+HURRIED_SECONDS = 0.3
+"""The same while connections wait, because the worker before it is gone."""
+LEARNING_POLL_SECONDS = 0.01
+IDLE_SECONDS = 0.2
 
 
 @dataclass
@@ -41,18 +51,44 @@ class Gateway:
     file: TableFile
     reports: Reports
     news: News
+    listeners: Listeners
+    control: Control | None = None
+    writes_table: bool = True
 
-    async def listen(self) -> asyncio.Server:
-        """Begin to accept; several gateways may listen on one port."""
-        loop = asyncio.get_running_loop()
-        sock = listening_socket(self.settings.bind, self.settings.port)
-        return await loop.create_server(
-            lambda: ClientConnection(self.gate), sock=sock, backlog=BACKLOG
-        )
+    async def listen(self) -> Listeners:
+        """Begin to accept on sockets of its own; several gateways may listen on one port."""
+        await self.listeners.open(self._own_sockets())
+        return self.listeners
+
+    def _own_sockets(self) -> dict[str, list[socket.socket]]:
+        settings = self.settings
+        ports = {"http": settings.port, "https": settings.tls_port}
+        return {
+            kind: [listening_socket(settings.bind, port)] for kind, port in ports.items() if port
+        }
+
+    async def learn(self, seconds: float) -> None:
+        """Wait until the bus has told all there is and knows of this worker, or for so long: what
+        lies on the disk may lead to instances that have been stopped since."""
+        known = self.gate.ready.table
+        self.gate.ready.table = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not (self.gate.ready.table and self._is_present()):
+                    await asyncio.sleep(LEARNING_POLL_SECONDS)
+        self.gate.ready.table |= known
+
+    def _is_present(self) -> bool:
+        own = f"gateway.{self.settings.instance}"
+        return any(own in processes for processes in self.table.services.values())
 
     @property
     def duties(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self.gate.keep_deadlines, self.gate.pools.keep_swept, self.file.keep, self._bus]
+        duties = [self.gate.keep_deadlines, self.gate.pools.keep_swept, self._bus]
+        duties += [self.file.keep] if self.writes_table else []
+        duties += self.listeners.duties
+        duties += [self.control.answer, self.control.follow_parent] if self.control else []
+        return duties
 
     async def _bus(self) -> None:
         """Follow the bus, for ever; whatever happens to it, traffic goes on."""
@@ -74,8 +110,16 @@ class Gateway:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(self.news.follow(bus))
-            group.create_task(presence(bus, self.settings))
+            group.create_task(self._be_present(bus))
             group.create_task(self.reports.send(publish))
+
+    async def _be_present(self, bus: Bus) -> None:
+        """Say that we live, and which of our siblings do not: their silence would prove nothing."""
+        control = self.control
+        if control is None:
+            await presence(bus, self.settings)
+            return
+        await presence(bus, self.settings, lambda: {"gone": control.gone.names}, control.news)
 
     async def _leave(self, bus: Bus) -> None:
         with suppress(Unavailable, OSError, TimeoutError):
@@ -85,7 +129,7 @@ class Gateway:
             await bus.close()
 
 
-def build(settings: GatewaySettings) -> Gateway:
+def build(settings: GatewaySettings, post: Post | None = None) -> Gateway:
     """Put a gateway together, with what it knew when it last ran."""
     folder = settings.home / "gateway"
     table, key, ready = Table(), OwnKey(), Ready()
@@ -95,50 +139,77 @@ def build(settings: GatewaySettings) -> Gateway:
     reports = Reports(settings.instance)
     drains = Drains(pools, reports, settings.drain_seconds)
     file = TableFile(table_path(folder), lambda: dump(table))
+    ledger = Ledger()
+    gate = datapath.lay(settings, table, key, pools, ready, ledger)
+    certificates = None
+    if settings.tls_port:
+        certificates = Certificates(settings.certificates, settings.host_names)
+    control = None
+    if post is not None:
+        control = Control(gateway_folder(settings.home), post, ledger.traffic.snapshot)
     return Gateway(
         settings=settings,
         table=table,
-        gate=datapath.lay(settings, table, key, pools, ready, Ledger()),
+        gate=gate,
         file=file,
         reports=reports,
         news=News(table, drains, file, key, key_path(folder), ready),
+        listeners=Listeners(settings, gate, certificates),
+        control=control,
+        writes_table=post is None or post.slot == 0,
     )
 
 
-def listening_socket(bind: str, port: int) -> socket.socket:
-    """A socket that others may share (SO_REUSEPORT) and that notices clients that are gone."""
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    sock.bind((bind, port))
-    sock.setblocking(False)
-    return sock
-
-
-async def serve(settings: GatewaySettings) -> bool:
-    """Serve until told to stop; False if a side task ended, which must not happen."""
-    stopping = stop_signals()
-    gateway = build(settings)
-    server = await gateway.listen()
+async def serve(settings: GatewaySettings, post: Post) -> bool:
+    """Serve where the parent has put us until told to end; False if a side task ended, which must
+    not happen. Raises `Abandoned`."""
+    stopping = asyncio.create_task(stop_signals().wait())
+    gateway = build(settings, post)
+    control = gateway.control
+    assert control is not None
+    control.open()
     tasks = [asyncio.create_task(_forever(duty)) for duty in gateway.duties]
-    logger.info("listening", extra={"bind": settings.bind, "port": settings.port})
-    stop = asyncio.create_task(stopping.wait())
-    done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done - {stop}:
-        logger.error("a side task ended", exc_info=task.exception())
-    server.close()
-    await gateway.gate.stop(settings.stop_seconds)
+    try:
+        await gateway.learn(HURRIED_SECONDS if post.hurried else LEARNING_SECONDS)
+        await gateway.listeners.open(post.listening)
+        control.say_ready()
+        logger.info("listening", extra={"ports": gateway.listeners.ports})
+        retiring = asyncio.create_task(control.retired.wait())
+        ends: set[asyncio.Task[Any]] = {stopping, retiring}
+        done, _ = await asyncio.wait({*ends, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - ends:
+            logger.error("a side task ended", exc_info=task.exception())
+        await _finish(gateway, stopping)
+        return bool(done & ends)
+    finally:
+        await _end(gateway, tasks)
+
+
+async def _finish(gateway: Gateway, stopping: "asyncio.Task[Any]") -> None:
+    """Take nothing new and let what is under way end; hurry when told to stop meanwhile."""
+    settings, gate, listeners = gateway.settings, gateway.gate, gateway.listeners
+    assert gateway.control is not None
+    listeners.close()
+    gateway.control.say_leaving()
+    long = Patience(settings.drain_seconds, settings.restart_seconds)
+    short = Patience(0.0, settings.stop_seconds, IDLE_SECONDS)
+    leaving = asyncio.create_task(take_leave(gate, long, listeners.handshakes))
+    await asyncio.wait({leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not leaving.done():
+        leaving.cancel()
+        await take_leave(gate, short, listeners.handshakes)
+
+
+async def _end(gateway: Gateway, tasks: "Sequence[asyncio.Task[None]]") -> None:
+    control = gateway.control
+    assert control is not None
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await gateway.file.write()
+    if gateway.writes_table and not control.retired.is_set():
+        await gateway.file.write()
+    control.close()
     logger.info("stopped")
-    return stop in done
 
 
 async def _forever(duty: Callable[[], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ class Hints(NamedTuple):
     host: bytes
 
 
-class Arrival(NamedTuple):
+@dataclass(slots=True)
+class Arrival:
     """`address` of the client, `scheme` and `host` (lower case, with its port) as the client
     typed them, and the header lines that tell a target so, each with its CRLF."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Protocol, cast
 
 from gateway import pages
@@ -15,6 +16,7 @@ from gateway.gate import Gate
 from gateway.pages import Reply
 from gateway.platform import GATEWAY
 from gateway.requests import Request, RequestFields
+from gateway.traffic import AppTraffic
 
 NEVER = float("inf")
 
@@ -44,11 +46,17 @@ class ClientConnection(asyncio.Protocol):
         "_arrived_with",
         "_buffer",
         "_ended",
+        "_forward",
+        "_forward_fields",
+        "_forward_method",
+        "_forward_until",
+        "_forward_version",
         "_full",
         "_lingering",
         "_paused",
         "_peer",
         "_scheme",
+        "_tally",
         "_unsent",
         "_unsent_since",
         "deadline",
@@ -70,6 +78,12 @@ class ClientConnection(asyncio.Protocol):
         self._peer = "unknown"
         self._arrived_with: RequestFields | None = None
         self._arrival: Arrival | None = None
+        self._forward: Forward | None = None
+        self._forward_fields: RequestFields | None = None
+        self._forward_method = b""
+        self._forward_version = -1
+        self._forward_until = 0.0
+        self._tally: AppTraffic | None = None
         self._unsent = 0
         self._unsent_since = 0.0
         self._buffer = b""
@@ -153,20 +167,54 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self, request: Request, rest: bytes) -> None:
         arrival = self._arrive(request)
-        outcome = self._own_answer(request) or self.gate.door.decide(request, arrival)
-        if isinstance(outcome, Forward) and outcome.route is not None:
-            outcome = self._turn_away(request, arrival, outcome) or outcome
-        if isinstance(outcome, Reply):
-            self.gate.ledger.replied(request, arrival, outcome)
-            self._reply(request, outcome, rest)
-            return
-        if outcome.service == GATEWAY:
+        forward = self._forward
+        if forward is None or not self._fits(forward, request):
+            outcome = self._own_answer(request) or self.gate.door.decide(request, arrival)
+            if isinstance(outcome, Reply):
+                self._turn_away(request, arrival, outcome, rest)
+                return
+            forward = self._take_way(request, outcome)
+        tally = self._tally
+        assert tally is not None
+        if forward.route is not None:
+            fields = request.fields
+            refusal = self.gate.turnstile.refusal(
+                forward.route, arrival.address, tally.under_way, fields.length, fields.html
+            )
+            if refusal is not None:
+                tally.refused(refusal[0])
+                self._turn_away(request, arrival, refusal[1], rest)
+                return
+        elif forward.service == GATEWAY:
             self.work = Errand(self, request, rest)
             self.gate.spawn(self.work.run(self.gate))
             return
-        exchange = Exchange(self.gate, self, request, arrival, outcome)
+        exchange = Exchange(self.gate, self, request, arrival, forward, tally)
         self.work = exchange
         exchange.start(rest)
+
+    def _fits(self, forward: Forward, request: Request) -> bool:
+        """May this request go the way that the one before it on this connection went?"""
+        return (
+            request.fields is self._forward_fields
+            and request.method == self._forward_method
+            and self.gate.table.version == self._forward_version
+            and request.path.startswith(forward.prefix)
+            and self.loop.time() < self._forward_until
+        )
+
+    def _take_way(self, request: Request, forward: Forward) -> Forward:
+        self._tally = self.gate.ledger.tally(forward)
+        self._forward = forward if forward.prefix else None
+        self._forward_fields = request.fields
+        self._forward_method = request.method
+        self._forward_version = self.gate.table.version
+        self._forward_until = self.loop.time() + forward.until - time.time()
+        return forward
+
+    def _turn_away(self, request: Request, arrival: Arrival, reply: Reply, rest: bytes) -> None:
+        self.gate.ledger.replied(request, arrival, reply)
+        self._reply(request, reply, rest)
 
     def _arrive(self, request: Request) -> Arrival:
         """How the request came: the same for all that repeat their header block."""
@@ -177,19 +225,6 @@ class ClientConnection(asyncio.Protocol):
                 self._peer, self._scheme, fields.host, fields.hints, self.gate.trusted
             )
         return self._arrival
-
-    def _turn_away(self, request: Request, arrival: Arrival, forward: Forward) -> Reply | None:
-        route = forward.route
-        assert route is not None
-        tally = self.gate.ledger.tally(forward)
-        fields = request.fields
-        refusal = self.gate.turnstile.refusal(
-            route, arrival.address, tally.under_way, fields.length, fields.html
-        )
-        if refusal is None:
-            return None
-        tally.refused(refusal[0])
-        return refusal[1]
 
     def _own_answer(self, request: Request) -> Reply | None:
         if request.path == b"/-/livez":

@@ -5,6 +5,7 @@ Pure decisions on the table: no network. A `Forward` says where and how; a `Repl
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway import pages, platform
@@ -26,23 +27,27 @@ _MOST_ADMITTED = 4096
 _LONGEST_CREDENTIAL = 4096
 
 
-class Forward(NamedTuple):
-    """A request that goes on. `route` is the app's, None for a platform `service`.
+@dataclass(slots=True, eq=False)
+class Forward:
+    """How requests of one kind go on. `route` is the app's, None for a platform `service`.
 
-    `target` is the request target to send; `fields` and `identity` are header lines, each with
-    its CRLF, and `prefix` is the path that was taken off (empty if none was). `cookie` is a header
-    line to be added to the answer. `shared` says that other apps have the same origin.
+    It holds for all requests of the same method and header block whose path begins with `prefix`,
+    until `until` (epoch seconds) or until the table changes; an empty prefix is for one alone.
+    `fields` and `identity` are header lines, each with its CRLF. Of the path, `cut` bytes are taken
+    off. `cookie` is a header line to be added to the answer. `shared` says that other apps have
+    the same origin.
     """
 
     route: Route | None
     service: str
     user: str
-    target: bytes
+    prefix: bytes
+    cut: int
     fields: bytes
     identity: bytes
-    prefix: bytes
     cookie: bytes
     shared: bool
+    until: float
 
 
 class Admitted(NamedTuple):
@@ -119,18 +124,17 @@ class Door:
             return admitted
         if not route.targets:
             return pages.no_target(route, request.fields.html)
-        stripped = route.prefix_mode == "strip"
-        path = request.path[end:] if stripped else request.path
         return Forward(
             route=route,
             service="",
             user=admitted.user,
-            target=path + request.query,
+            prefix=request.path[: end + 1],
+            cut=end if route.prefix_mode == "strip" else 0,
             fields=request.fields.for_app,
             identity=admitted.identity,
-            prefix=request.path[:end] if stripped else b"",
             cookie=admitted.cookie,
             shared=place.kind != "app",
+            until=admitted.until,
         )
 
     def _admit(
@@ -302,12 +306,13 @@ class Door:
             route=None,
             service=place.service,
             user=user,
-            target=request.path + request.query,
+            prefix=b"",
+            cut=0,
             fields=fields.for_auth if place.service == "auth" else fields.for_app,
             identity=identity,
-            prefix=b"",
             cookie=b"",
             shared=False,
+            until=0.0,
         )
 
     def _identity_for(self, visitor: Visitor, app: str, role: AppRole) -> bytes:

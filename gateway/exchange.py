@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from gateway import answers, pages, sticky
@@ -12,10 +13,11 @@ from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
 from gateway.pools import Pool
-from gateway.requests import Request
+from gateway.requests import Request, RequestFields
 from gateway.responses import Response
 from gateway.table import Route
 from gateway.tracing import begin as begin_trace
+from gateway.traffic import AppTraffic
 from gateway.tunnel import Tunnel
 from gateway.upstream import TargetConnection, Unrecognised, connect
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _CONNECTING = 1  # as in gateway.client, which imports this module
 _TARGET_FULL = 2
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_NOBODY: frozenset[str] = frozenset()
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
@@ -74,38 +77,40 @@ class Exchange:
         request: Request,
         arrival: Arrival,
         forward: Forward,
+        tally: AppTraffic,
     ) -> None:
-        fields, route = request.fields, forward.route
         self._gate = gate
         self._client = client
         self.request = request
         self.arrival = arrival
         self.forward = forward
-        self.began = self._since = client.loop.time()
-        self.sent = self.received = 0
+        self.tally = tally
+        tally.under_way += 1
+        # Not the loop's clock, which moves in milliseconds.
+        self.began = self._since = time.monotonic()
+        self.sent = self.received = self._mark = 0
         self.target = ""
-        self.trace = fields.trace or begin_trace()
-        self._body: Body | None = None
-        if fields.chunked:
-            self._body = ChunkedBody()
-        elif fields.length:
-            self._body = LengthBody(fields.length)
-        self._request_done = self._body is None
-        self._largest = gate.turnstile.body_bytes(route.limits) if route else None
-        self._buffering = False
-        self._pending = b""
-        self._refused: set[str] | None = None
-        self._resend = b""
-        self._mark = 0
+        self._buffering = self._active = self._streams = self._keep = False
+        self._pending = self._resend = self._head = b""
+        self._refused: frozenset[str] = _NOBODY
         self._pool: Pool | None = None
         self._connection: TargetConnection | None = None
-        self._head = b""
         self._response: Response | None = None
         self._answer: Body | None = None
-        self._keep = False
-        self._active = self._streams = False
-        self.tally = gate.ledger.tally(forward)
-        self.tally.under_way += 1
+        self._body: Body | None = None
+        self._largest: int | None = None
+        self._request_done = True
+        fields = request.fields
+        self.trace = fields.trace or begin_trace()
+        if fields.length or fields.chunked:
+            self._expect_body(fields)
+
+    def _expect_body(self, fields: RequestFields) -> None:
+        self._request_done = False
+        self._body = ChunkedBody() if fields.chunked else LengthBody(fields.length or 0)
+        route = self.forward.route
+        if route is not None:
+            self._largest = self._gate.turnstile.body_bytes(route.limits)
 
     @property
     def _over(self) -> bool:
@@ -123,6 +128,11 @@ class Exchange:
     def start(self, rest: bytes) -> None:
         """Begin. A small body is waited for, so that a client that dawdles does not keep an app's
         only thread; a large one is passed on as it comes."""
+        if self._request_done:
+            if rest:
+                self._client.hold(rest)
+            self._dispatch(fresh=False)
+            return
         if rest:
             self.from_client(rest)
         if self._over:
@@ -137,6 +147,7 @@ class Exchange:
     # -- towards the target
 
     def _dispatch(self, fresh: bool) -> None:
+        """Find a target and a connection to it; `fresh` if it must be a new one."""
         pool = self._choose()
         if pool is None:
             self._give_up()
@@ -145,7 +156,7 @@ class Exchange:
         self.target = pool.key
         pool.load += 1
         careful = self._body is not None and not self._request_done
-        connection = None if fresh else pool.take(self._client.loop.time(), careful)
+        connection = None if fresh else pool.take(self.began, careful)
         if connection is None:
             self._client.pause(_CONNECTING)
             self._gate.spawn(self._connect(pool))
@@ -154,14 +165,13 @@ class Exchange:
 
     def _choose(self) -> Pool | None:
         """The pool to use, from the table as it is now."""
-        refused = self._refused or ()
         if self.forward.route is not None:
-            route = self._gate.door.route(self.forward.route.app)
-            return None if route is None else self._choose_target(route, refused)
+            route = self._gate.table.routes.get(self.forward.prefix[1:-1])
+            return None if route is None else self._choose_target(route)
         known = [
             process
             for process in self._gate.table.addresses(self.forward.service)
-            if process.address not in refused
+            if process.address not in self._refused
         ]
         live = [process for process in known if not process.gone] or known[:1]
         of = self._gate.pools.of
@@ -169,18 +179,17 @@ class Exchange:
             [of(f"{one.service}.{one.instance}", one.address) for one in live]
         )
 
-    def _choose_target(self, route: Route, refused: set[str] | tuple[()]) -> Pool | None:
+    def _choose_target(self, route: Route) -> Pool | None:
         of = self._gate.pools.of
-        targets = route.targets
+        targets, refused = route.targets, self._refused
         if len(targets) == 1 and not refused:
-            only = targets[0]
-            return of(only.instance, only.address, only.proof)
+            return of(targets[0].instance, targets[0].address, targets[0].proof)
         pools = [
             of(one.instance, one.address, one.proof)
             for one in targets
             if one.address not in refused
         ]
-        now = self._client.loop.time()
+        now = time.monotonic()
         # When all of them fail, one that fails is better than none.
         pools = [pool for pool in pools if pool.ejected_until <= now] or pools
         if route.sticky:
@@ -195,7 +204,7 @@ class Exchange:
         try:
             connection = await connect(pool, limits.connect_seconds, limits.buffer)
         except (OSError, TimeoutError, Unrecognised):
-            pool.failed(self._client.loop.time())
+            pool.failed(time.monotonic())
             self._refuse(pool)
             return
         if self._over or self._pool is not pool:
@@ -207,7 +216,7 @@ class Exchange:
         if self._over or self._pool is not pool:
             return
         self._leave_pool()
-        self._refused = (self._refused or set()) | {pool.address}
+        self._refused |= {pool.address}
         self._dispatch(fresh=False)
 
     def _attach(self, connection: TargetConnection, pooled: bool) -> None:
@@ -226,17 +235,19 @@ class Exchange:
 
     def _request_head(self) -> bytes:
         request, forward = self.request, self.forward
-        head = b"%b %b HTTP/1.1\r\n%b%b%btraceparent: %b\r\n" % (
+        path = request.path[forward.cut :] if forward.cut else request.path
+        head = b"%b %b%b HTTP/1.1\r\n%b%b%btraceparent: %b\r\n" % (
             request.method,
-            forward.target,
+            path,
+            request.query,
             forward.fields,
             self.arrival.lines,
             forward.identity,
             self.trace,
         )
-        if forward.prefix:
-            head += b"X-Forwarded-Prefix: %b\r\n" % forward.prefix
-        if request.upgrades:
+        if forward.cut:
+            head += b"X-Forwarded-Prefix: %b\r\n" % request.path[: forward.cut]
+        if request.fields.websocket and request.upgrades:
             head += _UPGRADE
         return head + b"\r\n"
 
@@ -315,38 +326,63 @@ class Exchange:
         except BadHead:
             self._fail()
             return
-        self._on_response(response, data[end + 4 :])
-
-    def _on_response(self, response: Response, rest: bytes) -> None:
-        if response.status == 101:
-            self._upgrade(response, rest)
-        elif response.status < 200:
-            if self.request.minor == 1:
-                self._client.write(answers.start(self.forward, response) + b"\r\n")
-            if rest:
-                self._read_head(rest)
-        else:
+        rest = data[end + 4 :]
+        if response.status >= 200:
             self._answer_with(response, rest)
+        elif response.status == 101:
+            self._upgrade(response, rest)
+        else:
+            self._pass_interim(response, rest)
+
+    def _pass_interim(self, response: Response, rest: bytes) -> None:
+        if self.request.minor == 1:
+            self._client.write(answers.start(self.forward, response) + b"\r\n")
+        if rest:
+            self._read_head(rest)
 
     def _answer_with(self, response: Response, rest: bytes) -> None:
-        frame, answer = answers.framing(self.request, response)
+        client, fields = self._client, response.fields
         self._response = response
         self._resend = b""
-        keep = (
-            self.request.keeps_alive
-            and self._request_done
+        if fields.length != len(rest) or not answers.is_plain(self.request, response):
+            self._answer_in_parts(response, rest)
+            return
+        # All there, as with most answers: no body has to be followed.
+        self._keep = keep = (
+            self._request_done and self.request.keeps_alive and not self._gate.stopping
+        )
+        self.sent = fields.length
+        client.transport.write(
+            b"%b%b%b%b\r\n%b"
+            % (
+                answers.start(self.forward, response),
+                fields.length_line,
+                self._own_lines(),
+                b"" if keep else b"Connection: close\r\n",
+                rest,
+            )
+        )
+        self._complete(b"")
+
+    def _own_lines(self) -> bytes:
+        """What the gateway adds to an answer's head."""
+        route, lines = self.forward.route, self._client.secure_lines
+        return lines + self._sticky_cookie() if route is not None and route.sticky else lines
+
+    def _answer_in_parts(self, response: Response, rest: bytes) -> None:
+        frame, answer = answers.framing(self.request, response)
+        self._keep = (
+            self._request_done
+            and self.request.keeps_alive
             and not self._gate.stopping
             and not isinstance(answer, UnboundedBody)
         )
-        self._keep = keep
         head = b"%b%b%b%b\r\n" % (
             answers.start(self.forward, response),
             frame,
-            self._client.secure_lines,
-            b"" if keep else b"Connection: close\r\n",
+            self._own_lines(),
+            b"" if self._keep else b"Connection: close\r\n",
         )
-        if self.forward.route is not None and self.forward.route.sticky:
-            head = head[:-2] + self._sticky_cookie() + b"\r\n"
         if answer is None:
             self._client.transport.write(head)
             self._complete(rest)
@@ -367,7 +403,7 @@ class Exchange:
             self._response = None
             self._fail()
             return
-        self.sent += len(out)
+        self.sent = len(out)
         self._client.transport.write(head + out)
         if after is not None:
             self._complete(after)
@@ -390,9 +426,7 @@ class Exchange:
         assert pool is not None
         self._response = response
         head = answers.start(self.forward, response)
-        if self.forward.route is not None and self.forward.route.sticky:
-            head += self._sticky_cookie()
-        self._client.write(head + _UPGRADE + b"\r\n")
+        self._client.write(head + self._own_lines() + _UPGRADE + b"\r\n")
         pool.failures = 0
         connection.forget_probe()
         self._count_stream()
@@ -414,15 +448,15 @@ class Exchange:
         connection.receiver = None
         if connection.paused:
             connection.resume_reading()
+        now = time.monotonic()
         pool = connection.pool
         pool.failures = 0
-        reusable = not rest and self._request_done and self._response.keeps_alive
-        if reusable and connection.is_open:
-            connection.idle_since = self._client.loop.time()
+        if not rest and self._request_done and self._response.keeps_alive and connection.is_open:
+            connection.idle_since = now
             pool.give_back(connection)
         else:
             connection.close()
-        self._close_books(self._response.status, "done")
+        self._close_books(self._response.status, "done", now)
         self._leave_pool()
         self._client.finished(self._keep, self._request_done)
 
@@ -430,10 +464,10 @@ class Exchange:
         """The tunnel that this became has ended."""
         self._close_books(self.status, how)
 
-    def _close_books(self, status: int, how: str) -> None:
+    def _close_books(self, status: int, how: str, now: float | None = None) -> None:
         """Count and note the request, once."""
         tally = self.tally
-        seconds = self._client.loop.time() - self.began
+        seconds = (now or time.monotonic()) - self.began
         if self._streams:
             tally.streams -= 1
             tally.stream_ended(status, self.sent, self.received)
@@ -477,7 +511,7 @@ class Exchange:
 
     def _fail(self) -> None:
         if self._pool is not None:
-            self._pool.failed(self._client.loop.time())
+            self._pool.failed(time.monotonic())
         self._drop_connection()
         self.tally.refused("broken-answer")
         self._end_with(pages.broken_answer(self.name, self.request.fields.html))

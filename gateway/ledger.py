@@ -37,7 +37,7 @@ class Ledger:
             return
         request, forward = exchange.request, exchange.forward
         self._log.note(
-            Entry(
+            (  # an `Entry`, which takes longer to make
                 time.time(),
                 exchange.arrival.address,
                 forward.user,
@@ -58,6 +58,7 @@ class Ledger:
 
     def replied(self, request: Request, arrival: Arrival, reply: Reply) -> None:
         """The gateway answered by itself."""
+        self.traffic.replied(reply.status)
         if self._log is not None:
             self._note(arrival.address, request.method, request.path, request.minor, reply.status)
 

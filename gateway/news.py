@@ -97,6 +97,7 @@ class News:
             return
         self._key.use(document)
         self._table.generation += 1
+        self._table.version += 1
         content = orjson.dumps(document)
         try:
             if not self._key_path.exists() or self._key_path.read_bytes() != content:

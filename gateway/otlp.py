@@ -1,21 +1,26 @@
 """The same counts as OpenTelemetry metrics, sent to a collector by OTLP over HTTP.
 
 The figures are kept as plain integers (`traffic`), because recording each request with an
-instrument would cost more than passing it on; here they become data points, with the names of the
-semantic conventions for HTTP where there is one.
+instrument would cost more than passing it on; `datapoints` gives them OpenTelemetry's form.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from gateway.beside import beside
 from shared.logs import get_logger
 
 logger = get_logger(__name__)
 
 EXPORT_SECONDS = 30.0
-TIMEOUT_MILLIS = 10_000
+TIMEOUT_SECONDS = 10.0
+LAST_EXPORT_SECONDS = 2.0
+
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 
 
 async def keep_exporting(
@@ -25,124 +30,70 @@ async def keep_exporting(
     gauges: Callable[[], Mapping[str, float]],
     seconds: float = EXPORT_SECONDS,
 ) -> None:
-    """The duty: send `counts` (a `Traffic.snapshot`) and `gauges` again and again, for ever."""
-    # Imported here: only who has a collector pays for the exporter and its protobufs.
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    """The duty: send `counts` (a `Traffic.snapshot`) and `gauges` again and again, for ever, and
+    once more when told to end.
 
-    exporter = OTLPMetricExporter(endpoint=endpoint.rstrip("/") + "/v1/metrics")
+    `instance` must be this process's alone: its counts begin at nothing. An outage of the collector
+    is told once.
+    """
     since, failing = time.time_ns(), False
-    while True:
-        await asyncio.sleep(seconds)
-        data = metrics_data(instance, counts(), gauges(), since, time.time_ns())
-        failed = await asyncio.to_thread(_send, exporter, data)
-        if failed and not failing:
-            logger.warning("metrics not sent; trying on", extra={"cause": failed})
-        failing = bool(failed)
-
-
-def _send(exporter: Any, data: Any) -> str:
-    """What went wrong, empty if nothing did."""
-    from opentelemetry.sdk.metrics.export import MetricExportResult
-
+    collector = _Collector(endpoint, instance)
     try:
-        result = exporter.export(data, timeout_millis=TIMEOUT_MILLIS)
-    except Exception as error:
-        return repr(error)
-    return "" if result is MetricExportResult.SUCCESS else "the collector refused them"
+        while True:
+            await asyncio.sleep(seconds)
+            failed = await beside(collector.send, counts(), gauges(), since)
+            if failed and not failing:
+                logger.warning("metrics not sent; trying on", extra={"cause": failed})
+            failing = bool(failed)
+    finally:
+        if not failing:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_EXPORT_SECONDS):
+                    await beside(collector.send, counts(), gauges(), since)
+        collector.close()
 
 
-def metrics_data(
-    instance: str,
-    counts: Mapping[str, Any],
-    gauges: Mapping[str, float],
-    since: int,
-    now: int,
-) -> Any:
-    """The counts as an SDK `MetricsData`; times in nanoseconds since the epoch."""
-    from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+class _Collector:
+    """Where metrics are sent."""
 
-    resource = Resource.create({"service.name": "moorage-gateway", "service.instance.id": instance})
-    scope = ScopeMetrics(
-        scope=InstrumentationScope("moorage.gateway"),
-        metrics=_metrics(counts, gauges, since, now),
-        schema_url="",
-    )
-    return MetricsData([ResourceMetrics(resource, [scope], "")])
+    def __init__(self, endpoint: str, instance: str) -> None:
+        # Imported here: only who has a collector pays for the exporter and its protobufs.
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-
-def _metrics(
-    counts: Mapping[str, Any], gauges: Mapping[str, float], since: int, now: int
-) -> list[Any]:
-    from opentelemetry.sdk.metrics.export import (
-        AggregationTemporality,
-        Gauge,
-        Histogram,
-        HistogramDataPoint,
-        Metric,
-        NumberDataPoint,
-        Sum,
-    )
-
-    from gateway.traffic import SECONDS
-
-    cumulative = AggregationTemporality.CUMULATIVE
-    places = [({"moorage.app": name}, one) for name, one in counts["apps"].items()]
-    places += [({"moorage.service": name}, one) for name, one in counts["services"].items()]
-
-    def number(labels: Mapping[str, str], value: float) -> Any:
-        return NumberDataPoint(labels, since, now, value)
-
-    def total(name: str, unit: str, points: list[Any], grows: bool = True) -> Any:
-        return Metric(name, "", unit, Sum(points, cumulative, is_monotonic=grows))
-
-    def durations(labels: Mapping[str, str], one: Mapping[str, Any]) -> Any:
-        buckets = one["buckets"]
-        count, most = sum(buckets), SECONDS[-1]
-        return HistogramDataPoint(
-            labels,
-            since,
-            now,
-            count,
-            one["seconds"],
-            buckets,
-            SECONDS,
-            0.0 if count else most,
-            most,
+        self._instance = instance
+        self._exporter = OTLPMetricExporter(
+            endpoint=endpoint.rstrip("/") + "/v1/metrics", timeout=TIMEOUT_SECONDS
         )
+        self._said = _FirstWords()
+        own = logging.getLogger(_EXPORTER)  # it would complain at every attempt
+        own.propagate = False
+        own.handlers[:] = [self._said]
 
-    by_status = [
-        number({**labels, "http.response.status_code": status}, count)
-        for labels, one in places
-        for status, count in one["statuses"].items()
-    ]
-    refusals = [
-        number({**labels, "moorage.reason": reason}, count)
-        for labels, one in places
-        for reason, count in one["refusals"].items()
-    ]
-    members = (
-        ("http.server.active_requests", "{request}", "under_way", False),
-        ("moorage.gateway.open_streams", "{stream}", "streams", False),
-        ("moorage.gateway.sent", "By", "sent", True),
-        ("moorage.gateway.received", "By", "received", True),
-    )
-    return [
-        Metric(
-            "http.server.request.duration",
-            "",
-            "s",
-            Histogram([durations(labels, one) for labels, one in places], cumulative),
-        ),
-        total("moorage.gateway.requests", "{request}", by_status),
-        total("moorage.gateway.refusals", "{request}", refusals),
-        *(
-            total(name, unit, [number(labels, one[member]) for labels, one in places], grows)
-            for name, unit, member, grows in members
-        ),
-        *(
-            Metric(f"moorage.gateway.{name}", "", "1", Gauge([number({}, value)]))
-            for name, value in gauges.items()
-        ),
-    ]
+    def send(
+        self, counts: Mapping[str, Any], gauges: Mapping[str, float], since: int
+    ) -> str | None:
+        """What went wrong, None if nothing did."""
+        from opentelemetry.sdk.metrics.export import MetricExportResult
+
+        from gateway.datapoints import metrics_data
+
+        self._said.words = ""
+        try:
+            data = metrics_data(self._instance, counts, gauges, since, time.time_ns())
+            result = self._exporter.export(data)
+        except Exception as error:
+            return repr(error)
+        return None if result is MetricExportResult.SUCCESS else self._said.words or "refused"
+
+    def close(self) -> None:
+        """Give up what is being tried."""
+        self._exporter.shutdown()
+
+
+class _FirstWords(logging.Handler):
+    """Keeps the first message: the cause; what follows is what was done about it."""
+
+    words = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.words = self.words or record.getMessage()

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.arrival import Hints
@@ -23,6 +24,12 @@ from gateway.tracing import sound
 TOKEN_PREFIX = b"mrg_"
 
 _LINE = re.compile(rb"(" + TOKEN + rb'{1,32}) ([!"$-~]+) HTTP/1\.([01])')
+# What nearly all requests look like: nothing in their path needs a second look.
+_PLAIN = re.compile(
+    rb"(?!CONNECT |TRACE )([A-Z]{1,16}) "
+    rb"((?:/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?)+)"
+    rb'(\?[!"$-~]*)? HTTP/1\.1'
+)
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _FIRST_ENCODED = re.compile(rb"/[^/]*(?:%2f|%5c|%00|\\)", re.IGNORECASE)
@@ -76,7 +83,8 @@ class Fetch(NamedTuple):
         return self.dest in _FRAMES
 
 
-class RequestFields(NamedTuple):
+@dataclass(slots=True, eq=False)
+class RequestFields:
     """What a header block says, and the block as targets may see it (each line ends with CRLF).
 
     `length` is None without Content-Length. `token` is a platform token, from Bearer or from the
@@ -105,7 +113,8 @@ class RequestFields(NamedTuple):
     for_auth: bytes
 
 
-class Request(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Request:
     """A request head. `path` begins with a slash and has no query; `query` keeps its `?`."""
 
     method: bytes
@@ -142,10 +151,14 @@ class RequestReader:
     def read(self, head: bytes) -> Request:
         """A request from its head, the last header's CRLF included and the empty line not."""
         end = head.find(b"\r\n")
+        fields = self._memory.recall(head[end:], read_fields)
+        plain = _PLAIN.fullmatch(head, 0, end)
+        if plain is not None and fields.host:
+            method, path, query = plain.groups(b"")
+            return Request(method, path, query, 1, fields)
         line = _LINE.fullmatch(head, 0, end)
         if line is None:
             raise BadHead("The request line is not method, target and HTTP/1.1.")
-        fields = self._memory.recall(head[end:], read_fields)
         method, target, minor = line.groups()
         return _request(method, target, 1 if minor == b"1" else 0, fields)
 
@@ -216,7 +229,10 @@ def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) 
     authorization = found.get(b"authorization", b"")
     token = _platform_token(authorization)
     jar = Jar(found.get(b"cookie", b""))
-    kept = _kept(names, lines, frozenset(hops))
+    trace = _trace(found.get(b"traceparent", b""))
+    # Another vendor's state belongs to the trace that it came with (W3C Trace Context, 3.3).
+    left_out = frozenset(hops) if trace else frozenset((*hops, b"tracestate"))
+    kept = _kept(names, lines, left_out)
     kept += _canonical(length, chunked, expects)
     own = b"" if token or not authorization else b"Authorization: " + authorization + b"\r\n"
     all_cookies = _line(b"Cookie", found.get(b"cookie", b""))
@@ -235,7 +251,7 @@ def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) 
         referer=found.get(b"referer", b""),
         fetch=_fetch(found),
         hints=_hints(found),
-        trace=_trace(found.get(b"traceparent", b"")),
+        trace=trace,
         for_app=kept + own + _line(b"Cookie", jar.others),
         for_auth=kept + _line(b"Authorization", authorization) + all_cookies,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from gateway.cookies import is_own
 from gateway.fields import (
@@ -27,7 +27,8 @@ _NOT_FOR_PATHS = _NEVER | {b"service-worker-allowed", b"cross-origin-opener-poli
 _READ = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-type"))
 
 
-class ResponseFields(NamedTuple):
+@dataclass(slots=True, eq=False)
+class ResponseFields:
     """What a response's header block says. The blocks lack framing and hop-by-hop headers.
 
     `from_app` and, for apps that share an origin, `from_path` lack cookies and what an app must not
@@ -35,6 +36,7 @@ class ResponseFields(NamedTuple):
     """
 
     length: int | None
+    length_line: bytes
     chunked: bool
     close: bool
     keep_alive: bool
@@ -47,34 +49,39 @@ class ResponseFields(NamedTuple):
     cookies: tuple[bytes, ...]
 
 
-class Response(NamedTuple):
-    """A response head; `reason` may be empty."""
+class Response:
+    """A response head; `reason` may be empty. `starts` is for `answers`, which forms the beginning
+    of an answer once for all that are alike."""
 
-    status: int
-    reason: bytes
-    minor: int
-    fields: ResponseFields
+    __slots__ = ("fields", "keeps_alive", "minor", "reason", "starts", "status")
 
-    @property
-    def keeps_alive(self) -> bool:
-        return self.minor == 1 and not self.fields.close
+    def __init__(self, status: int, reason: bytes, minor: int, fields: ResponseFields) -> None:
+        self.status = status
+        self.reason = reason
+        self.minor = minor
+        self.fields = fields
+        self.keeps_alive = minor == 1 and not fields.close
+        self.starts: list[bytes] = [b"", b"", b""]
 
 
 class ResponseReader:
-    """Reads response heads; remembers header blocks that it has read before."""
+    """Reads response heads; remembers heads that it has read before."""
 
     def __init__(self) -> None:
-        self._memory: Memory[ResponseFields] = Memory(most=1024, longest=2048)
+        self._memory: Memory[Response] = Memory(most=1024, longest=2048)
 
     def read(self, head: bytes) -> Response:
         """A response from its head, the last header's CRLF included and the empty line not."""
-        end = head.find(b"\r\n")
-        line = _LINE.fullmatch(head, 0, end)
-        if line is None:
-            raise BadHead("The status line is not HTTP/1.1 and a status.", 502)
-        fields = self._memory.recall(head[end:], read_fields)
-        minor, status, reason = line.groups()
-        return Response(int(status), reason or b"", 1 if minor == b"1" else 0, fields)
+        return self._memory.recall(head, _read)
+
+
+def _read(head: bytes) -> Response:
+    end = head.find(b"\r\n")
+    line = _LINE.fullmatch(head, 0, end)
+    if line is None:
+        raise BadHead("The status line is not HTTP/1.1 and a status.", 502)
+    minor, status, reason = line.groups()
+    return Response(int(status), reason or b"", 1 if minor == b"1" else 0, read_fields(head[end:]))
 
 
 def read_fields(block: bytes) -> ResponseFields:
@@ -90,8 +97,10 @@ def read_fields(block: bytes) -> ResponseFields:
     hops = frozenset(hop_options(found.get(b"connection", b"")))
     kept = _kept(names, lines, hops)
     kind = found.get(b"content-type", b"").lower()
+    size = None if length is None else length_of(length)
     return ResponseFields(
-        length=None if length is None else length_of(length),
+        length=size,
+        length_line=b"" if size is None else b"Content-Length: %d\r\n" % size,
         chunked=coding is not None,
         close=b"close" in hops,
         keep_alive=b"keep-alive" in hops,

@@ -1,5 +1,8 @@
 """Settings of a gateway process."""
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 from shared.settings import Settings
 
 
@@ -15,6 +18,17 @@ class GatewaySettings(Settings):
     """How long WebSockets to a retiring instance are kept."""
     stop_seconds: float = 10.0
     """How long requests under way may take to finish when the gateway stops."""
+    restart_seconds: float = 3600.0
+    """How long they may take when a worker is replaced by a fresh one."""
+    gateway_workers: int = 1
+    """Worker processes; 0 is one for each core. Read by their parent."""
+
+    tls_port: int = 0
+    """Where TLS is spoken; 0 is nowhere. With TLS, `port` only leads to it."""
+    tls_dir: Path | None = None
+    """The folder of certificates and keys; `home`/tls if it is not set."""
+    hsts_seconds: int = 31_536_000
+    """How long browsers shall insist on TLS once they have seen it (RFC 6797); 0: not said."""
 
     platform_host: str = ""
     """The platform's own host name, where it does not share one with the apps."""
@@ -41,6 +55,25 @@ class GatewaySettings(Settings):
     def address(self) -> str:
         """Where other processes of this machine reach the gateway."""
         return self.advertise or f"127.0.0.1:{self.port}"
+
+    @property
+    def certificates(self) -> Path:
+        return self.tls_dir or self.home / "tls"
+
+    @property
+    def host_names(self) -> list[str]:
+        """Under which names people reach this gateway, as certificates write them."""
+        own = (urlsplit(self.public_url).hostname, self.platform_host, self.apps_host)
+        domain = self.apps_domain.lower()
+        return [name.lower() for name in own if name] + ([f"*.{domain}"] if domain else [])
+
+    @property
+    def tls_authority(self) -> str:
+        """Host and port of the TLS side as people type them."""
+        public = urlsplit(self.public_url)
+        port = public.port or 443 if public.scheme == "https" else self.tls_port
+        host = public.hostname or "localhost"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def scheme(self) -> str:

@@ -40,6 +40,9 @@ class RouteLimits:
     burst: int | None = None
 
 
+NO_LIMITS = RouteLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where one app's traffic goes; `retiring` are instances that get no new request.
@@ -56,7 +59,7 @@ class Route:
     prefix_mode: str
     sticky: bool
     reason: str
-    limits: RouteLimits = RouteLimits()
+    limits: RouteLimits = NO_LIMITS
     isolated: bool = False
 
 
@@ -137,12 +140,15 @@ class Table:
         """Sign-ins that were ended before their time, by `sid`, and when they end by themselves."""
         self.generation = 0
         """Grows with every change that may let somebody in or keep somebody out."""
+        self.version = 0
+        """Grows with every change."""
 
     def set(self, bucket: str, key: str, document: Mapping[str, Any]) -> bool:
         """Take one document, True if it says anything new.
 
         ValueError, KeyError or TypeError if it is not what it should be.
         """
+        self.version += 1
         if bucket == "routes":
             return _put(self.routes, key.encode(), read_route(key, document))
         if bucket == "targets":
@@ -155,6 +161,7 @@ class Table:
 
     def delete(self, bucket: str, key: str) -> None:
         """Take an explicit deletion."""
+        self.version += 1
         if bucket == "routes":
             self.routes.pop(key.encode(), None)
         elif bucket == "targets":
@@ -222,6 +229,9 @@ def read_route(app: str, document: Mapping[str, Any]) -> Route:
 
 
 def _limits(document: Mapping[str, Any]) -> RouteLimits:
+    if not any(value is not None for value in document.values()):
+        return NO_LIMITS
+
     def number(name: str, kind: Callable[[Any], Any]) -> Any:
         value = document.get(name)
         return None if value is None else kind(value)

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from gateway import pages
 from gateway.pages import Reply
-from gateway.table import Route, RouteLimits
+from gateway.table import NO_LIMITS, Route, RouteLimits
 
 MOST_CLIENTS = 50_000
 OVERLOAD_SECONDS = 1
@@ -35,6 +35,10 @@ class Turnstile:
         self._defaults = defaults
         self._clock = clock
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
+        most = defaults.concurrent
+        special = defaults.rate is not None or defaults.body_bytes is not None
+        self._plenty = 0 if special else float("inf") if most is None else most
+        """So many requests under way are let in unseen, of an app without limits of its own."""
 
     def refusal(
         self, route: Route, client: str, under_way: int, length: int | None, html: bool
@@ -44,6 +48,8 @@ class Turnstile:
         `under_way` counts the app's requests that are not answered yet.
         """
         limits, defaults = route.limits, self._defaults
+        if limits is NO_LIMITS and under_way < self._plenty:
+            return None
         rate = limits.rate or defaults.rate
         if rate is not None:
             wait = self._wait(route.app, client, rate, limits.burst or defaults.burst)

@@ -1,4 +1,4 @@
-"""Worker processes as their parent sees them: started, spoken to, ended."""
+"""Worker processes as their parent sees them: ordered, spoken to, ended."""
 
 import contextlib
 import os
@@ -7,26 +7,27 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
-from gateway import handover
+from gateway import handover, nursery
 
 Listening = Mapping[str, list[socket.socket]]
 """Listening sockets by what is spoken there, "http" or "https"."""
+UNBORN = -1
 
 
 class Worker:
-    """A process that serves: a child of ours, or one that a parent before us has left behind."""
+    """A process that serves: one that our nursery was asked for, or one that a parent before us
+    has left behind. `process` is readable when it has ended."""
 
-    def __init__(self, name: str, pid: int, channel: socket.socket, ours: bool) -> None:
+    def __init__(self, name: str, channel: socket.socket, source: "Nursery | None" = None) -> None:
         self.name = name
-        self.pid = pid
         self.channel = channel
-        self.ours = ours
-        self.process = os.pidfd_open(pid)
-        """Readable when the process has ended."""
+        self.source = source
+        self.pid = 0
+        self.process = UNBORN
         self.began = time.monotonic()
-        self.ready = not ours
+        self.ready = False
         self._heard = b""
 
     def tell(self, line: str) -> None:
@@ -48,67 +49,80 @@ class Worker:
         return [line.decode(errors="replace") for line in lines]
 
     def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.process, number)
+        """To the worker, or to the nursery that does not bear it."""
+        source = self.source
+        if self.process != UNBORN:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.process, number)
+        elif source is not None:
+            source.kill()
 
-    def bury(self) -> int:
-        """Give back what its process held; its exit status, 0 of one that is not our child."""
-        status = 0
-        if self.ours:
-            _, status = os.waitpid(self.pid, 0)
-        os.close(self.process)
+    def close(self) -> None:
+        """Give back what was held for it."""
+        if self.process != UNBORN:
+            os.close(self.process)
         self.channel.close()
-        return os.waitstatus_to_exitcode(status)
 
 
-def start(instance: str, slot: int, listening: Listening) -> Worker:
-    """Start a worker on these sockets, as a new process with the code as it is now.
+class Nursery:
+    """A process that has imported all that workers need, as the code was when it was started."""
 
-    It finds the sockets and its end of the channel by their descriptors, named in its arguments.
-    """
-    name = f"{instance}.{slot}.{secrets.token_hex(4)}"
-    ours, its = socket.socketpair()
-    ours.setblocking(False)
-    arguments = [f"name={name}", f"slot={slot}", f"control={its.fileno()}"]
-    for kind, sockets in listening.items():
-        arguments += [f"{kind}={one.fileno()}" for one in sockets]
-    handed = [its, *(one for sockets in listening.values() for one in sockets)]
-    with its, _inherited(handed):
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", "gateway.worker", *arguments],
-            os.environ,
-            setsigmask=(),
-        )
-    return Worker(name, pid, ours, ours=True)
+    def __init__(self) -> None:
+        self.control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.setblocking(False)
+        with its:
+            its.set_inheritable(True)
+            self.pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-m", "gateway.nursery", str(its.fileno())],
+                os.environ,
+                setsigmask=(),
+            )
+        self.process = os.pidfd_open(self.pid)
+        """Readable when the process has ended."""
 
+    def order(self, instance: str, slot: int, listening: Listening, hurried: bool) -> Worker:
+        """Ask for a worker on these sockets. `hurried`: nobody accepts from them meanwhile."""
+        name = f"{instance}.{slot}.{secrets.token_hex(4)}"
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        pairs = [(kind, one) for kind, sockets in listening.items() for one in sockets]
+        kinds = [kind for kind, _ in pairs]
+        words = {"slot": slot, "hurried": hurried, "kinds": kinds}
+        with its, contextlib.suppress(OSError):  # it has just died: its end will be noticed
+            nursery.order(self.control, name, words, [its, *(one for _, one in pairs)])
+        return Worker(name, ours, self)
 
-@contextlib.contextmanager
-def _inherited(handed: Iterable[socket.socket]) -> Iterator[None]:
-    """These and no other descriptors of ours go on to a process started meanwhile."""
-    sockets = list(handed)
-    for one in sockets:
-        one.set_inheritable(True)
-    try:
-        yield
-    finally:
-        for one in sockets:
-            one.set_inheritable(False)
+    def dismiss(self) -> None:
+        """Ask for no more; it ends when its children have ended."""
+        self.control.close()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.process, signal.SIGKILL)
+
+    def bury(self) -> None:
+        self.control.close()
+        os.waitpid(self.pid, 0)
+        os.close(self.process)
 
 
 def orphans(folder: str, instance: str) -> list[Worker]:
     """Workers of `instance` that live without a parent."""
     found: list[Worker] = []
     for name in handover.names(folder):
-        if not belongs(name, instance):
-            continue
-        channel = handover.connect(folder, name)
+        channel = handover.connect(folder, name) if belongs(name, instance) else None
         if channel is None:
             continue
+        worker = Worker(name, channel)
+        worker.ready = True
         try:
-            found.append(Worker(name, handover.peer_of(channel), channel, ours=False))
+            worker.pid = handover.peer_of(channel)
+            worker.process = os.pidfd_open(worker.pid)
         except (PermissionError, ProcessLookupError):
-            channel.close()
+            worker.close()
+        else:
+            found.append(worker)
     return found
 
 

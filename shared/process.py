@@ -198,11 +198,21 @@ def _bind(answerer: Answerer, parts: Any) -> Callable[[dict[str, Any]], Awaitabl
     return answer
 
 
-async def presence(bus: Bus, settings: Settings) -> None:
-    """Say where this process answers, again and again; the entry expires with the process."""
+async def presence(
+    bus: Bus,
+    settings: Settings,
+    more: Callable[[], Mapping[str, Any]] | None = None,
+    news: asyncio.Event | None = None,
+) -> None:
+    """Say where this process answers, again and again; the entry expires with the process.
+
+    `more` gives further members of the entry; `news`, when set, has it said at once.
+    """
     started = time.time()
     targets = bus.bucket("targets")
+    news = news or asyncio.Event()
     while True:
+        news.clear()
         entry = {
             "service": bus.name,
             "instance": settings.instance,
@@ -210,10 +220,13 @@ async def presence(bus: Bus, settings: Settings) -> None:
             "pid": os.getpid(),
             "started_at": started,
             "seen_at": time.time(),
+            **(more() if more else {}),
         }
         with suppress(Unavailable):
             await targets.put(f"{bus.name}.{settings.instance}", entry, ttl=PRESENCE_TTL_SECONDS)
-        await asyncio.sleep(PRESENCE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PRESENCE_SECONDS):
+                await news.wait()
 
 
 async def _first_failure(

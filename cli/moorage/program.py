@@ -19,6 +19,7 @@ from moorage.verbs import (
     run,
     secrets,
     tokens,
+    traffic,
     users,
 )
 
@@ -48,6 +49,7 @@ VERBS: tuple[click.Command, ...] = (
     config.config,
     secrets.secrets,
     access.access,
+    traffic.traffic,
     releases.releases,
     releases.rollback,
     run.run,

@@ -1,4 +1,4 @@
-"""`python -m deploy.embedded up | down | status | backup FILE | restore FILE`.
+"""`python -m deploy.embedded up | down | status | restart-gateway | backup FILE | restore FILE`.
 
 What `make up`, `make down` and the command line's `backup` and `restore` call.
 """
@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.embedded import backup, instances, probes, sample
+from deploy.embedded import backup, gateways, instances, probes, sample
 from deploy.embedded.children import running_pid
 from deploy.embedded.layout import CHECKOUT, Layout
-from deploy.embedded.platform import public_port, services
+from deploy.embedded.platform import public_port, services, tls_port
 from deploy.embedded.supervisor import holder
 from services.scheduler.engines import ENGINES
 from services.scheduler.starting import port_is_free
@@ -48,10 +48,12 @@ def _trouble(layout: Layout) -> str | None:
     engine = os.environ.get("MOORAGE_ENGINE", "process")
     if engine not in ENGINES:
         return f"MOORAGE_ENGINE is '{engine}', and there is: {', '.join(sorted(ENGINES))}."
-    port = public_port()
-    adopted = running_pid(layout.run / "gateway-1.pid") is not None
-    if not adopted and not port_is_free(port):
+    if gateways.parent(layout) or gateways.workers(layout):
+        return None  # the port is taken by ourselves
+    if not port_is_free(port := public_port()):
         return f"Port {port} is taken by another program; choose one: MOORAGE_PORT=8090 make up"
+    if (port := tls_port()) and not port_is_free(port):
+        return f"Port {port} is taken by another program; choose another as MOORAGE_TLS_PORT."
     return None
 
 
@@ -122,7 +124,17 @@ async def _wait_held(layout: Layout) -> None:
 
 def _leftovers(layout: Layout) -> bool:
     notes = list(layout.run.glob("*.pid")) if layout.run.exists() else []
-    return any(running_pid(note) for note in notes if note.name != "nats-server.pid")
+    running = any(running_pid(note) for note in notes if note.name != "nats-server.pid")
+    return running or bool(gateways.workers(layout))
+
+
+def restart_gateway(layout: Layout) -> int:
+    """Replace the gateway's processes, which then run the code that is there now."""
+    if trouble := gateways.restart(layout):
+        print(trouble, file=sys.stderr)
+        return 1
+    print("The gateway runs fresh processes; those before them finish what they had begun.")
+    return 0
 
 
 def save(layout: Layout, file: Path) -> int:
@@ -158,12 +170,15 @@ def main() -> int:
             return down(layout)
         case ["status"]:
             return status(layout)
+        case ["restart-gateway"]:
+            return restart_gateway(layout)
         case ["backup", file]:
             return save(layout, Path(file).absolute())
         case ["restore", file]:
             return bring_back(layout, Path(file).absolute())
     print(
-        "usage: python -m deploy.embedded up|down|status|backup FILE|restore FILE", file=sys.stderr
+        "usage: python -m deploy.embedded up|down|status|restart-gateway|backup FILE|restore FILE",
+        file=sys.stderr,
     )
     return 2
 

@@ -46,9 +46,24 @@ def public_port() -> int:
     return int(os.environ.get("MOORAGE_PORT") or DEFAULT_PORT)
 
 
+def tls_port() -> int:
+    """Where the gateway speaks TLS; 0 where it does not."""
+    return int(os.environ.get("MOORAGE_TLS_PORT") or 0)
+
+
 def public_url() -> str:
     """The URL that people type; `MOORAGE_PUBLIC_URL` where a proxy or a name stands before us."""
-    return os.environ.get("MOORAGE_PUBLIC_URL") or f"http://localhost:{public_port()}"
+    return os.environ.get("MOORAGE_PUBLIC_URL") or _url_of("localhost")
+
+
+def local_url() -> str:
+    """The gateway as this machine reaches it, whatever certificate it has."""
+    return _url_of("127.0.0.1")
+
+
+def _url_of(host: str) -> str:
+    port = tls_port()
+    return f"https://{host}:{port}" if port else f"http://{host}:{public_port()}"
 
 
 def servers(layout: Layout) -> list[Child]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import asyncpg
 
-from deploy.embedded import credentials, openbao, postgres, probes, rest
-from deploy.embedded.children import Keeper
+from deploy.embedded import credentials, gateways, openbao, postgres, probes, rest
+from deploy.embedded.children import Keeper, running_pid
 from deploy.embedded.layout import Layout
 from deploy.embedded.platform import Child, servers, services
 from shared import logs
@@ -56,6 +56,10 @@ def holder(layout: Layout) -> int | None:
     return None
 
 
+def is_running(layout: Layout, child: Child) -> bool:
+    return running_pid(layout.run / f"{child.name}.pid") is not None
+
+
 class Supervisor:
     """Keeps the servers, the services and the gateway; at a wish all but the gateway rest."""
 
@@ -78,7 +82,15 @@ class Supervisor:
                 await self._rest(stopping)
                 resting.clear()
         tending.cancel()
+        await self._adopt()
         await self._stop(lambda _: True)
+        await gateways.end_workers(self._layout)
+
+    async def _adopt(self) -> None:
+        """Told to stop before all was started: what the last supervisor left stops too."""
+        left = [child for child in services(self._layout) if is_running(self._layout, child)]
+        self._keep(left)
+        await asyncio.sleep(0)  # the keepers take over what runs in their first step
 
     async def _up_until(self, *events: asyncio.Event) -> None:
         """Start what does not run, then wait for one of the events."""

@@ -6,11 +6,12 @@ from functools import partial
 
 from argon2 import PasswordHasher
 
+from services.auth import store
 from services.auth.access import Access
 from services.auth.api import Parts, application
 from services.auth.attempts import Attempts
 from services.auth.bootstrap import make_first_admin
-from services.auth.copies import Copies, copies
+from services.auth.copies import copies
 from services.auth.handlers import HANDLERS
 from services.auth.housekeeping import keep_house
 from services.auth.keys import Keys
@@ -21,6 +22,7 @@ from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.sign_in import SignIn
 from services.auth.tokens import Tokens
+from shared.bus.copies import Copies
 from shared.identity import Callers
 from shared.process import Ground, Service
 
@@ -45,6 +47,7 @@ async def assemble(ground: Ground, hasher: Hasher) -> Service:
     attempts = Attempts(database)
     copied = Copies(
         database,
+        store.CHANNEL,
         copies(database, ground.bus, keys),
         ground.bus.ensure_topology,
         settings.auth_compare_seconds,

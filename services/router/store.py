@@ -3,11 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
-from services.router.routes import Route
+from services.router.limits import LIMITS
+from services.router.routes import Route, with_traffic
 from shared.database import Database
 
 CHANNEL = "router_routes"
-"""Payload: the app whose row changed."""
+"""Payload: "routes:<app>", the key in the bucket that a changed row concerns."""
+
+_CHOSEN = f"{', '.join(LIMITS)}, coalesce(isolated, false) as isolated"
+_TRAFFIC = (
+    f"select revision, {_CHOSEN} from routes left join traffic using (app)"
+    " where app = $1 and deleted_at is null"
+)
 
 
 async def create(tx: Any, app: str, route: Route) -> bool:
@@ -41,32 +48,57 @@ async def advance(tx: Any, app: str, revision: int, route: Route) -> bool:
 
 
 async def delete(tx: Any, app: str) -> bool:
-    """Mark the app as deleted; False when it was not there."""
+    """Mark the app as deleted; False when it was not there. A new one begins without its limits."""
     deleted = await tx.fetchval(
         "update routes set deleted_at = now(), changed_at = now()"
         " where app = $1 and deleted_at is null returning true",
         app,
     )
+    # Behind the route's lock, which whoever changes the limits holds as well.
+    await tx.execute("delete from traffic where app = $1", app)
     await _notify(tx, app, deleted)
     return bool(deleted)
 
 
-async def routes(database: Database) -> dict[str, Route]:
-    """Every route there is, by app."""
-    rows = await database.fetch("select app, document from routes where deleted_at is null")
-    return {row["app"]: row["document"] for row in rows}
-
-
-async def routes_of(database: Database, apps: Iterable[str]) -> dict[str, Route | None]:
-    """The routes of these apps; None for an app that has none or no more."""
-    asked = list(apps)
+async def routes(database: Database, apps: Iterable[str] | None = None) -> dict[str, Route]:
+    """Every route there is, or those of `apps` that exist, by app, as the gateways read them."""
     rows = await database.fetch(
-        "select app, document from routes where deleted_at is null and app = any($1::text[])",
-        asked,
+        f"select app, document, {_CHOSEN} from routes left join traffic using (app)"
+        " where deleted_at is null and ($1::text[] is null or app = any($1))",
+        None if apps is None else list(apps),
     )
-    found: dict[str, Route | None] = dict.fromkeys(asked)
-    found.update({row["app"]: row["document"] for row in rows})
-    return found
+    return {row["app"]: with_traffic(row["document"], row) for row in rows}
+
+
+async def traffic(source: Any, app: str) -> Any | None:
+    """{revision, each limit (None: none of its own), isolated}; None when there is no such app.
+
+    `source` is the database or a transaction.
+    """
+    return await source.fetchrow(_TRAFFIC, app)
+
+
+async def lock_traffic(tx: Any, app: str) -> Any | None:
+    """The same, which nobody else changes until the transaction ends."""
+    # Read after waiting: in one query the row of `traffic` would be as it was before the wait.
+    await tx.execute("select from routes where app = $1 for update", app)
+    return await traffic(tx, app)
+
+
+async def set_traffic(tx: Any, app: str, chosen: dict[str, Any], actor: str) -> None:
+    """Write what people chose for an app that is locked."""
+    names = (*LIMITS, "isolated", "changed_by")
+    places = ", ".join(f"${number}" for number in range(2, len(names) + 2))
+    await tx.execute(
+        f"insert into traffic (app, {', '.join(names)}) values ($1, {places})"
+        " on conflict (app) do update set changed_at = now(), "
+        + ", ".join(f"{name} = excluded.{name}" for name in names),
+        app,
+        *(chosen[name] for name in LIMITS),
+        chosen["isolated"],
+        actor,
+    )
+    await _notify(tx, app, True)
 
 
 async def prune(database: Database) -> None:
@@ -76,4 +108,4 @@ async def prune(database: Database) -> None:
 
 async def _notify(tx: Any, app: str, changed: Any) -> None:
     if changed:
-        await tx.execute("select pg_notify($1, $2)", CHANNEL, app)
+        await tx.execute("select pg_notify($1, $2)", CHANNEL, f"routes:{app}")

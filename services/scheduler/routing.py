@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.scheduler import store
+from services.scheduler.engines.protocol import proof_of
 from shared.database import outbox
 from shared.events import new_event
 from shared.events.catalogue import RouteState, Target, TargetsChanged
@@ -19,8 +20,8 @@ def routing_of(app: Any, instances: Sequence[Any], manifest: dict[str, Any]) -> 
         for row in instances
         if row["process_type"] == "web" and row["generation"] == app["live_generation"]
     ]
-    targets = sorted(
-        (row["instance"], f"127.0.0.1:{row['port']}") for row in live if row["state"] == "healthy"
+    answering = sorted(
+        (row for row in live if row["state"] == "healthy"), key=lambda row: row["instance"]
     )
     retiring = sorted(
         row["instance"]
@@ -29,12 +30,20 @@ def routing_of(app: Any, instances: Sequence[Any], manifest: dict[str, Any]) -> 
     )
     return {
         "release": app["live_release"] or 0,
-        "state": _state(app, live, bool(targets)),
-        "targets": [{"instance": name, "address": address} for name, address in targets],
+        "state": _state(app, live, bool(answering)),
+        "targets": [_target(row) for row in answering],
         "retiring": retiring,
         "prefix_mode": manifest.get("prefix_mode", "keep"),
         "sticky": manifest.get("sticky", False),
         "reason": next((row["reason"] for row in live if row["state"] == "crashed"), ""),
+    }
+
+
+def _target(row: Any) -> dict[str, str]:
+    return {
+        "instance": row["instance"],
+        "address": f"127.0.0.1:{row['port']}",
+        "proof": proof_of(row["reference"]),
     }
 
 

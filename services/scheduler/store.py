@@ -8,7 +8,8 @@ RESCUE_SECONDS = 10
 """A rollout whose worker has not been heard of for so long is taken over."""
 
 FORGET_GATEWAY_SECONDS = 300
-"""A gateway that vanished may still route by what it knew; after this it is taken for gone."""
+"""A gateway that vanished, and of which nobody says that it has ended, may still route by what it
+knew; after this it is taken for gone."""
 PRESENT_SECONDS = 20
 
 
@@ -434,6 +435,13 @@ async def gateway_seen(database: Any, gateway: str) -> None:
         " on conflict (gateway) do update set seen_at = now()",
         gateway,
     )
+
+
+async def forget_gateways(database: Any, gateways: list[str]) -> None:
+    """Reckon no more with gateways that have ended for good."""
+    async with database.transaction() as tx:
+        for table in ("gateways", "applied"):
+            await tx.execute(f"delete from {table} where gateway = any($1)", gateways)
 
 
 async def note_applied(tx: Any, app: str, gateway: str, revision: int) -> None:

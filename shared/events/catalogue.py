@@ -101,11 +101,16 @@ class ReleaseCreated(EventData):
 
 
 class Target(BaseModel):
-    """Where an instance answers: `address` is "127.0.0.1:20001" or "unix:/path"."""
+    """Where an instance answers: `address` is "127.0.0.1:20001" or "unix:/path".
+
+    `proof` lets a gateway on the same machine see whether the address still is the instance's:
+    "process:PID:START", a process and when it started (field 22 of /proc/PID/stat, proc(5)).
+    """
 
     model_config = ConfigDict(frozen=True)
     instance: str
     address: str
+    proof: str = ""
 
 
 RouteState = Literal["empty", "starting", "running", "stopped", "crashed"]
@@ -130,8 +135,15 @@ class TargetsChanged(EventData):
 
 
 class RouteChanged(EventData):
+    """An app's route is another: a new revision of the scheduler's, or what people chose for it.
+
+    `traffic` names what `actor` changed (a limit, or "isolated"); the revision stays as it was.
+    """
+
     TYPE = "route.changed"
     revision: int
+    traffic: tuple[str, ...] = ()
+    actor: str = ""
 
 
 class RouteApplied(EventData):

@@ -8,6 +8,7 @@ from services.builder.detect.code import Code, read_code
 from services.builder.detect.frameworks import DETECTORS
 from services.builder.detect.plan import Candidate, Framework, Health, Plan
 from services.builder.detect.procfile import read_procfile
+from services.builder.detect.sessions import with_sessions
 from shared.errors import Invalid
 
 __all__ = ["Framework", "Health", "Plan", "detect"]
@@ -24,9 +25,8 @@ def detect(folder: Path) -> Plan:
     types = read_procfile(folder)
     code = read_code(folder)
     found = _candidates(code)
-    if types:
-        return _from_procfile(types, code, found)
-    return _from_candidate(_choose(code, found))
+    plan = _from_procfile(types, code, found) if types else _from_candidate(_choose(code, found))
+    return with_sessions(plan, code, _words(plan.process_types["web"]))
 
 
 def _candidates(code: Code) -> list[Candidate]:
@@ -107,7 +107,7 @@ def _from_candidate(chosen: Candidate) -> Plan:
 
 
 def _from_procfile(types: dict[str, str], code: Code, found: list[Candidate]) -> Plan:
-    words = _WORD.findall(types["web"])
+    words = _words(types["web"])
     entry = _entry(words, code)
     framework = _framework(words, entry, code, found)
     what = f"{framework.title} app started by the Procfile"
@@ -120,6 +120,10 @@ def _from_procfile(types: dict[str, str], code: Code, found: list[Candidate]) ->
         entry=entry,
         servers=tuple(name for name in SERVERS if name in words),
     )
+
+
+def _words(command: str) -> list[str]:
+    return _WORD.findall(command)
 
 
 def _entry(words: list[str], code: Code) -> str | None:

@@ -416,15 +416,24 @@ class ProcessEngine:
 
     def _noted(self, folder: Path) -> Reference | None:
         try:
-            return json.loads((folder / "instance.json").read_text())
+            noted = json.loads((folder / "instance.json").read_text())
         except (OSError, ValueError):
             return None
+        return {**noted, "proof": proof(noted)}
 
     def _exit_code(self, folder: Path) -> int | None:
         try:
             return int((folder / "exit").read_text())
         except (OSError, ValueError):
             return None
+
+
+def proof(noted: Reference) -> str:
+    """What shows that an instance still has its address: the shell that notes how it ended.
+
+    It ends after everything in the instance's foreground and before the instance is started again.
+    """
+    return f"process:{noted['pid']}:{noted['started']}"
 
 
 def _python_home(environment: Path, home: Path) -> Path | None:

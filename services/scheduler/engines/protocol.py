@@ -89,7 +89,18 @@ class ImageManifest(BaseModel):
 
 
 Reference = dict[str, Any]
-"""How an engine finds an instance again; plain JSON, kept by the scheduler."""
+"""How an engine finds an instance again; plain JSON, kept by the scheduler.
+
+Its member "proof" is what a gateway checks before it uses the instance's address, which may be
+somebody else's by then: "process:PID:START" names a process of this machine that lives exactly as
+long as the address is the instance's (START as field 22 of /proc/PID/stat, proc(5)). An engine
+whose addresses need no proof leaves it out.
+"""
+
+
+def proof_of(reference: Reference | None) -> str:
+    """The proof in a reference, empty where there is none."""
+    return (reference or {}).get("proof", "")
 
 
 class Engine(Protocol):

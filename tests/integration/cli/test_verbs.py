@@ -20,6 +20,16 @@ RULE = {
     "owner": "ada",
     "grants": [{"kind": "user", "name": "bob", "role": "viewer"}],
 }
+TRAFFIC = {
+    "app": "sales",
+    "limits": {
+        "concurrent": {"value": 50, "default": False, "ceiling": 100},
+        "body_bytes": {"value": 104_857_600, "default": False, "ceiling": None},
+        "answer_seconds": {"value": 900.0, "default": True, "ceiling": None},
+        "rate": {"value": None, "default": True, "ceiling": 2.5},
+    },
+    "isolated": {"value": True, "default": False},
+}
 READS: list[tuple[tuple[str, ...], str, Any]] = [
     (("whoami",), "/whoami", {"user": "ada"}),
     (("tokens",), "/tokens", [{"id": "1", "name": "ci", "scopes": ["read"]}]),
@@ -32,6 +42,7 @@ READS: list[tuple[tuple[str, ...], str, Any]] = [
     (("config", "get", "GREETING"), SALES + "/config", {"GREETING": "hi"}),
     (("secrets",), SALES + "/secrets", ["KEY"]),
     (("access",), SALES + "/access", RULE),
+    (("traffic",), SALES + "/traffic", TRAFFIC),
     (("releases",), SALES + "/releases", [{"release": 2, "commit": "c" * 40, "state": "live"}]),
     (("status",), "/status", [{"service": "portal", "state": "running"}]),
     (("events",), "/events", [{"id": 1, "type": "app.pushed", "data": {"size": 1}}]),
@@ -215,3 +226,57 @@ def test_ctrl_c_is_one_line(environment: dict[str, str], folder: Path) -> None:
         connection.close()
     assert child.returncode == 1
     assert said.strip() == "moorage: stopped"
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (("--concurrent", "50"), {"limits": {"concurrent": 50}}),
+        (
+            ("--body-size", "100MB", "--answer-timeout", "2m", "--idle-timeout", "1h"),
+            {"limits": {"body_bytes": 10**8, "answer_seconds": 120, "idle_seconds": 3600}},
+        ),
+        (("--rate", "2.5", "--burst", "default"), {"limits": {"rate": 2.5, "burst": None}}),
+        (("--isolated",), {"isolated": True}),
+        (("--shared", "--rate", "1"), {"limits": {"rate": 1}, "isolated": False}),
+        (
+            ("--reset", "--burst", "3"),
+            {
+                "limits": dict.fromkeys(
+                    ("concurrent", "body_bytes", "answer_seconds", "idle_seconds", "rate")
+                )
+                | {"burst": 3}
+            },
+        ),
+    ],
+)
+def test_traffic_sends_what_was_asked_for(
+    moorage: Run, stand: Stand, options: tuple[str, ...], sent: Any
+) -> None:
+    stand.answers["PATCH", SALES + "/traffic"] = TRAFFIC
+    done = moorage("traffic", "sales", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == TRAFFIC
+    assert stand.told("PATCH", SALES + "/traffic") == [sent]
+
+
+def test_traffic_reads_well(moorage: Run, stand: Stand) -> None:
+    stand.answers["GET", SALES + "/traffic"] = TRAFFIC
+    assert moorage("traffic", "-a", "sales").stdout.splitlines() == [
+        "LIMIT           VALUE      SET BY        AT MOST",
+        "concurrent      50         the app       100",
+        "body-size       100 MiB    the app       -",
+        "answer-timeout  900 s      the platform  -",
+        "rate            unlimited  the platform  2.5",
+        "sales is served on a host of its own only.",
+    ]
+
+
+@pytest.mark.parametrize("options", [("--rate", "fast"), ("--body-size", "5h"), ("--burst", "-1")])
+def test_traffic_refuses_what_is_no_amount(
+    moorage: Run, stand: Stand, options: tuple[str, ...]
+) -> None:
+    done = moorage("traffic", "sales", *options)
+    assert done.returncode == 2
+    assert options[0] in done.stderr
+    assert stand.calls == []

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from services.router import store
-from services.router.copy import RoutesCopy
+from services.router.copies import copies
 from services.router.handlers import HANDLERS
+from shared.bus.copies import Copies
 from shared.database import Database, outbox
 from shared.errors import Unavailable
 from shared.events import Event, EventData, new_event
@@ -68,7 +69,9 @@ async def test_life_of_a_route(platform, start_service):
     await platform.publish("scheduler", targets("sales", 4, 20004))
     await eventually(lambda: platform.revision("sales"), 4)
     route = await platform.bucket.get("sales")
-    assert route["targets"] == [{"instance": "sales.web.4-1", "address": "127.0.0.1:20004"}]
+    assert route["targets"] == [
+        {"instance": "sales.web.4-1", "address": "127.0.0.1:20004", "proof": ""}
+    ]
 
     await platform.publish("portal", AppDeleted(app="sales"))
     await eventually(lambda: platform.revision("sales"), None)
@@ -139,9 +142,10 @@ async def test_two_routers_and_the_death_of_one(platform, start_service):
 async def test_route_follows_the_commit_at_once(database_for, bus_for):
     """From commit to bucket on the notification alone: the clock is an hour."""
     database: Database = await database_for("router")
-    bucket = (await bus_for("router")).bucket("routes")
-    copy = RoutesCopy(database, bucket, clock=3600)
-    follower = asyncio.create_task(copy.follow())
+    bus = await bus_for("router")
+    bucket = bus.bucket("routes")
+    copied = Copies(database, store.CHANNEL, copies(database, bus), bus.ensure_topology, clock=3600)
+    follower = asyncio.create_task(copied.follow())
     seen: dict[int, asyncio.Future[float]] = {}
 
     def note(_app: str, route) -> None:

@@ -103,6 +103,33 @@ class TestOthers:
         assert plan.entry == "zoo.py"
 
 
+class TestSessions:
+    """What keeps a visitor's session in one process asks for visitors to stay with it."""
+
+    @pytest.mark.parametrize(
+        ("code", "command"),
+        [
+            ("from shiny import App, ui\napp = App(ui.page_fluid(), None)\n", "shiny run app.py"),
+            ("import panel as pn\npn.panel('x').servable()\n", "panel serve app.py"),
+            ("import gradio as gr\ngr.Blocks().launch()\n", "python app.py"),
+            ("x = 1\n", "python -m bokeh serve board"),
+            ("x = 1\n", "streamlit run pages/start.py"),
+        ],
+    )
+    def test_started_by_a_procfile(self, tmp_path: Path, code: str, command: str) -> None:
+        plan = detect(write(tmp_path, app__py=code, Procfile=f"web: {command} --port $PORT\n"))
+        assert plan.framework.sticky
+
+    def test_inside_another_app(self, tmp_path: Path) -> None:
+        code = FASTAPI + "def mount():\n    import gradio\n"
+        plan = detect(write(tmp_path, main__py=code))
+        assert (plan.framework.kind, plan.framework.sticky) == ("fastapi", True)
+
+    @pytest.mark.parametrize("code", [DASH, FLASK, FASTAPI, FLASK + "import bokeh.embed\n"])
+    def test_others_share_their_visitors(self, tmp_path: Path, code: str) -> None:
+        assert not detect(write(tmp_path, app__py=code)).framework.sticky
+
+
 class TestRefused:
     def test_nothing(self, tmp_path: Path) -> None:
         assert "no Python file" in refusal(write(tmp_path, README="x"))

@@ -1,14 +1,18 @@
 """Counts, and the forms in which they are told."""
 
 import re
+from typing import Any
 
 import pytest
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
-from gateway import otlp, prometheus
-from gateway.traffic import MOST_NAMES, OTHER, SECONDS, Traffic, merge
+from gateway import prometheus
+from gateway.traffic import MOST_NAMES, MOST_STATUSES, OTHER, Traffic, merge
 
 GAUGES = dict.fromkeys(prometheus.GAUGES, 1.0)
+
+
+def answers(one: dict[str, Any]) -> dict[str, float]:
+    return {status: sum(durations[:-1]) for status, durations in one["durations"].items()}
 
 
 def some_traffic() -> Traffic:
@@ -30,17 +34,20 @@ def test_workers_are_added_up() -> None:
     first, second = some_traffic(), Traffic()
     second.of("sales").answered(404, 0.02, 1, 0)
     second.of("other").answered(200, 0.02, 1, 0)
+    first.replied(403)
+    second.replied(403)
     total = merge([first.snapshot(), second.snapshot()])
     sales = total["apps"]["sales"]
-    assert sales["statuses"] == {"200": 2, "503": 1, "101": 1, "404": 1}
+    assert answers(sales) == {"200": 2, "503": 1, "404": 1}
+    assert sales["streams_ended"] == {"101": 1}  # how long a stream lasted is no latency
     assert sales["sent"] == 161
-    assert sales["buckets"][0] == 1
-    assert sales["buckets"][2] == 2
-    assert sales["buckets"][-1] == 1
-    assert sum(sales["buckets"]) == 4  # a stream's length is no latency
-    assert total["apps"]["other"]["statuses"] == {"200": 1}
+    assert sales["durations"]["200"] == [1, 0, 1, *[0] * 11, pytest.approx(0.023)]
+    assert sales["durations"]["503"] == [*[0] * 13, 1, 99.0]
+    assert sales["since"] <= second.of("sales").since
+    assert answers(total["apps"]["other"]) == {"200": 1}
     assert total["bad_requests"] == 1
-    assert merge([]) == {"apps": {}, "services": {}, "bad_requests": 0}
+    assert total["own_answers"] == {"403": 2}
+    assert merge([]) == {"apps": {}, "services": {}, "own_answers": {}, "bad_requests": 0}
 
 
 def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,10 +58,34 @@ def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         traffic.of(name).answered(200, 0.1, 0, 0)
     apps = traffic.snapshot()["apps"]
     assert apps.keys() == {"a", "b", OTHER}
-    assert apps["a"]["statuses"] == {"200": 2}
-    assert apps[OTHER]["statuses"] == {"200": 2}
+    assert answers(apps["a"]) == {"200": 2}
+    assert answers(apps[OTHER]) == {"200": 2}
     traffic.forget("a")
     assert "a" not in traffic.snapshot()["apps"]
+
+
+def test_statuses_are_bounded() -> None:
+    traffic = Traffic()
+    wild = traffic.of("wild")
+    for status in range(100, 1000):
+        wild.answered(status, 0.1, 0, 0)
+        wild.stream_ended(status, 0, 0)
+    snapshot = traffic.snapshot()["apps"]["wild"]
+    for counts in (answers(snapshot), snapshot["streams_ended"]):
+        assert sum(counts.values()) == 900
+        assert len(counts) <= MOST_STATUSES + 10
+
+
+def test_an_app_that_is_gone_begins_anew() -> None:
+    traffic = Traffic()
+    before = traffic.of("sales")
+    before.answered(200, 0.1, 0, 0)
+    traffic.forget("sales")
+    traffic.forget("sales")
+    before.under_way -= 1  # what is under way ends later, and harms nobody
+    after = traffic.of("sales").snapshot()
+    assert (after["under_way"], answers(after)) == (0, {})
+    assert after["since"] >= before.since
 
 
 def test_prometheus_text() -> None:
@@ -87,19 +118,3 @@ def test_labels_cannot_break_a_line() -> None:
     traffic.of('a"\n\\').refused("rate")
     text = prometheus.render(traffic.snapshot(), {}).decode()
     assert r'moorage_gateway_refusals_total{app="a\"\n\\",reason="rate"} 1' in text.splitlines()
-
-
-def test_opentelemetry_has_the_same_figures() -> None:
-    data = otlp.metrics_data("gateway-1", some_traffic().snapshot(), GAUGES, since=1, now=2)
-    sent = encode_metrics(data).resource_metrics[0]
-    assert any(one.value.string_value == "gateway-1" for one in sent.resource.attributes)
-    metrics = {metric.name: metric for metric in sent.scope_metrics[0].metrics}
-    duration = metrics["http.server.request.duration"].histogram.data_points[0]
-    assert duration.count == 3
-    assert list(duration.explicit_bounds) == list(SECONDS)
-    assert sum(duration.bucket_counts) == 3
-    requests = metrics["moorage.gateway.requests"].sum
-    assert requests.is_monotonic
-    assert sorted(point.as_int for point in requests.data_points) == [1, 1, 1, 2]
-    assert metrics["http.server.active_requests"].sum.data_points[0].as_int == 2
-    assert metrics["moorage.gateway.connections"].gauge.data_points[0].as_double == 1.0

@@ -14,6 +14,7 @@ def instance(name="sales.web.7-1", state="healthy", **columns):
         "generation": 7,
         "state": state,
         "port": 20001,
+        "reference": {"pid": 4711, "proof": "process:4711:123"},
         "reason": "",
         **columns,
     }
@@ -28,7 +29,13 @@ def test_traffic_goes_to_healthy_web_instances_of_the_live_generation():
     ]
     found = routing_of(app(), rows, {"prefix_mode": "strip", "sticky": True})
     assert found["state"] == "running"
-    assert found["targets"] == [{"instance": "sales.web.7-1", "address": "127.0.0.1:20001"}]
+    assert found["targets"] == [
+        {
+            "instance": "sales.web.7-1",
+            "address": "127.0.0.1:20001",
+            "proof": "process:4711:123",
+        }
+    ]
     assert found["retiring"] == ["sales.web.6-1"]
     assert (found["prefix_mode"], found["sticky"]) == ("strip", True)
 
@@ -47,3 +54,20 @@ def test_a_crashed_instance_beside_a_healthy_one_takes_nothing_away():
     found = routing_of(app(), rows, {})
     assert found["state"] == "running"
     assert len(found["targets"]) == 1
+
+
+def test_targets_come_in_the_order_of_their_names_and_may_lack_a_proof():
+    """An instance that was started by an earlier version of the platform has none."""
+    rows = [
+        instance("sales.web.7-2", port=20002, reference=None),
+        instance("sales.web.7-1", reference={"pid": 1}),
+    ]
+    targets = routing_of(app(), rows, {})["targets"]
+    assert [target["instance"] for target in targets] == ["sales.web.7-1", "sales.web.7-2"]
+    assert [target["proof"] for target in targets] == ["", ""]
+
+
+def test_an_instance_that_was_started_again_has_another_proof():
+    before = routing_of(app(), [instance()], {})
+    again = instance(reference={"proof": "process:4712:999"})
+    assert routing_of(app(), [again], {}) != before
