@@ -5,10 +5,12 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway import datapath
-from gateway.control import Control, Post
+from gateway.accesslog import AccessLog
+from gateway.control import Control, Post, ask_siblings
 from gateway.drain import Drains
 from gateway.ending import Patience, take_leave
 from gateway.gate import Gate, Ready
@@ -16,9 +18,11 @@ from gateway.handover import gateway_folder
 from gateway.ledger import Ledger
 from gateway.listeners import Listeners
 from gateway.news import News, key_path, remember, table_path
+from gateway.otlp import keep_exporting
 from gateway.ownkey import OwnKey
 from gateway.pools import Pools
 from gateway.reports import Reports
+from gateway.selfreport import Told, gauges, page, told
 from gateway.settings import GatewaySettings
 from gateway.sockets import listening_socket
 from gateway.table import Table
@@ -42,6 +46,17 @@ IDLE_SECONDS = 0.2
 
 
 @dataclass
+class Heard:
+    """The bus, since it has been heard for the first time."""
+
+    bus: Bus | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.bus is not None and self.bus.connected
+
+
+@dataclass
 class Gateway:
     """A gateway process, put together and not yet started."""
 
@@ -52,6 +67,7 @@ class Gateway:
     reports: Reports
     news: News
     listeners: Listeners
+    heard: Heard
     control: Control | None = None
     writes_table: bool = True
 
@@ -87,15 +103,27 @@ class Gateway:
         duties = [self.gate.keep_deadlines, self.gate.pools.keep_swept, self._bus]
         duties += [self.file.keep] if self.writes_table else []
         duties += self.listeners.duties
+        log, endpoint = self.gate.ledger.log, self.settings.otlp_endpoint
+        duties += [log.keep] if log else []
+        duties += [partial(self._export, endpoint)] if endpoint else []
         duties += [self.control.answer, self.control.follow_parent] if self.control else []
         return duties
+
+    async def _export(self, endpoint: str) -> None:
+        """Send the counts to a collector, for ever."""
+        await keep_exporting(
+            endpoint,
+            self.settings.instance,
+            self.gate.ledger.traffic.snapshot,
+            lambda: gauges(self.gate, self.heard.connected),
+        )
 
     async def _bus(self) -> None:
         """Follow the bus, for ever; whatever happens to it, traffic goes on."""
         while True:
             bus: Bus | None = None
             try:
-                bus = await Bus.connect_forever(self.settings, name="gateway")
+                bus = self.heard.bus = await Bus.connect_forever(self.settings, name="gateway")
                 await self._live_on(bus)
             except Exception:
                 logger.exception("the bus cannot be followed; trying again")
@@ -139,23 +167,29 @@ def build(settings: GatewaySettings, post: Post | None = None) -> Gateway:
     reports = Reports(settings.instance)
     drains = Drains(pools, reports, settings.drain_seconds)
     file = TableFile(table_path(folder), lambda: dump(table))
-    ledger = Ledger()
+    place = settings.access_log_path
+    ledger = Ledger(log=AccessLog(place, settings.instance) if place else None)
     gate = datapath.lay(settings, table, key, pools, ready, ledger)
     certificates = None
     if settings.tls_port:
         certificates = Certificates(settings.certificates, settings.host_names)
-    control = None
-    if post is not None:
-        control = Control(gateway_folder(settings.home), post, ledger.traffic.snapshot)
+    heard = Heard()
+    workers = gateway_folder(settings.home)
+
+    def tell() -> Told:
+        return told(settings.instance, gate, heard.connected)
+
+    gate.count = partial(page, partial(ask_siblings, workers))
     return Gateway(
         settings=settings,
         table=table,
         gate=gate,
         file=file,
         reports=reports,
-        news=News(table, drains, file, key, key_path(folder), ready),
+        news=News(table, drains, file, key, key_path(folder), ready, ledger.traffic.forget),
         listeners=Listeners(settings, gate, certificates),
-        control=control,
+        control=Control(workers, post, tell) if post else None,
+        heard=heard,
         writes_table=post is None or post.slot == 0,
     )
 

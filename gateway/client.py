@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
+from contextlib import suppress
 from typing import Protocol, cast
 
 from gateway import pages
@@ -19,6 +22,7 @@ from gateway.requests import Request, RequestFields
 from gateway.traffic import AppTraffic
 
 NEVER = float("inf")
+_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: closing sends a reset, and drops what is unsent
 
 # Why a client is not read from at the moment; reasons add up.
 CONNECTING = 1
@@ -317,6 +321,11 @@ class ClientConnection(asyncio.Protocol):
         self.transport.close()
 
     def abort(self) -> None:
+        """Break off with a reset: an answer without a length must not look like a whole one."""
+        carrier = self.transport.get_extra_info("socket")
+        if carrier is not None:
+            with suppress(OSError):
+                carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
     def linger(self) -> None:
@@ -357,7 +366,7 @@ class ClientConnection(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed: a head that never came to its end, or idleness."""
         if self._lingering or self.transport.is_closing():
-            self.abort()
+            self.transport.abort()
         elif self._buffer:
             self.refuse(BadHead("The request's head took too long.", 408))
         else:

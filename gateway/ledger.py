@@ -22,7 +22,7 @@ class Ledger:
 
     def __init__(self, traffic: Traffic | None = None, log: AccessLog | None = None) -> None:
         self.traffic = traffic or Traffic()
-        self._log = log
+        self.log = log
 
     def tally(self, forward: Forward) -> AppTraffic:
         """Where a request that goes on is counted."""
@@ -33,10 +33,10 @@ class Ledger:
 
     def finished(self, exchange: Exchange, status: int, seconds: float, how: str) -> None:
         """A request that went on is answered, or never will be."""
-        if self._log is None:
+        if self.log is None:
             return
         request, forward = exchange.request, exchange.forward
-        self._log.note(
+        self.log.note(
             (  # an `Entry`, which takes longer to make
                 time.time(),
                 exchange.arrival.address,
@@ -59,18 +59,18 @@ class Ledger:
     def replied(self, request: Request, arrival: Arrival, reply: Reply) -> None:
         """The gateway answered by itself."""
         self.traffic.replied(reply.status)
-        if self._log is not None:
+        if self.log is not None:
             self._note(arrival.address, request.method, request.path, request.minor, reply.status)
 
     def bad_request(self, peer: str, error: BadHead) -> None:
         """What came was no request to pass on."""
         self.traffic.bad_requests += 1
-        if self._log is not None:
+        if self.log is not None:
             self._note(peer, b"", b"", 1, error.status)
 
     def _note(self, client: str, method: bytes, path: bytes, minor: int, status: int) -> None:
-        assert self._log is not None
-        self._log.note(
+        assert self.log is not None
+        self.log.note(
             Entry(
                 at=time.time(),
                 client=client,

@@ -1,6 +1,7 @@
 """What the buckets tell, taken into the table."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class News:
         key: OwnKey,
         key_path: Path,
         ready: Ready,
+        on_removed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._table = table
         self._drains = drains
@@ -38,6 +40,7 @@ class News:
         self._key = key
         self._key_path = key_path
         self._ready = ready
+        self._on_removed = on_removed
         self._told: set[str] = set()
         self._synced: set[str] = set()
 
@@ -91,6 +94,7 @@ class News:
         if bucket == "routes":
             self._told.discard(key)
             self._drains.removed(key)
+            self._on_removed(key)
 
     def _take_key(self, key: str, document: dict[str, Any] | None) -> None:
         if key != KEY_NAME or document is None:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.arrival import Hints
@@ -56,6 +56,7 @@ _READ = _ONCE.union(
     (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"sec-purpose"),
     _FORWARDED,
 )
+_NO_HOST = b"localhost"
 _FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
 
 
@@ -166,8 +167,10 @@ class RequestReader:
 def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead("This method is not served here.", 405)
-    if minor == 1 and not fields.host:
-        raise BadHead("Host is missing.")
+    if not fields.host:
+        if minor == 1:
+            raise BadHead("Host is missing.")
+        fields = _with_host(fields)
     if minor == 0 and fields.chunked:
         raise BadHead("HTTP/1.0 has no chunked bodies.")
     if target[:1] != b"/":
@@ -175,6 +178,14 @@ def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
     path, mark, query = target.partition(b"?")
     _check_path(path)
     return Request(method, path, mark + query, minor, fields)
+
+
+def _with_host(fields: RequestFields) -> RequestFields:
+    """HTTP/1.0 knows no Host; what goes on as HTTP/1.1 must have one (RFC 9112, 3.2)."""
+    line = b"Host: %b\r\n" % _NO_HOST
+    return replace(
+        fields, host=_NO_HOST, for_app=line + fields.for_app, for_auth=line + fields.for_auth
+    )
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:

@@ -1,45 +1,48 @@
-"""What a worker tells of itself, and the sum of all workers as the answer to `/-/metrics`."""
+"""What a worker tells of itself, and what all of them tell together at `/-/metrics`."""
 
-import asyncio
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from gateway import prometheus
 from gateway.gate import Gate
 from gateway.pages import Reply
-from gateway.traffic import merge
 
 Told = dict[str, Any]
-"""{"traffic": Traffic.snapshot(), "gauges": {name: number}} of one worker."""
+"""{"name": worker, "traffic": Traffic.snapshot(), "gauges": {name: number}} of one worker."""
 
 
 def gauges(gate: Gate, connected: bool) -> dict[str, float]:
     """Figures of this moment (`prometheus.GAUGES` says what they mean)."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    ledger = gate.ledger
     return {
         "connections": len(gate.clients),
         "routes": len(gate.table.routes),
-        "targets_ejected": gate.pools.ejected(asyncio.get_running_loop().time()),
+        "targets_ejected": gate.pools.ejected(monotonic()),
         "bus_connected": float(connected),
-        "started_seconds": gate.ledger.traffic.started,
+        "started_seconds": ledger.traffic.started,
         "resident_bytes": _resident_bytes(),
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "log_lines_lost": ledger.log.lost if ledger.log else 0,
     }
 
 
-def told(gate: Gate, connected: bool) -> Told:
-    return {"traffic": gate.ledger.traffic.snapshot(), "gauges": gauges(gate, connected)}
+def told(name: str, gate: Gate, connected: bool) -> Told:
+    return {
+        "name": name,
+        "traffic": gate.ledger.traffic.snapshot(),
+        "gauges": gauges(gate, connected),
+    }
 
 
-async def page(ask: Callable[[], Mapping[str, Told]]) -> Reply:
-    """The counts of all workers, added up; `ask` may block for a moment."""
-    workers = await asyncio.to_thread(ask)
-    counts = merge(one["traffic"] for one in workers.values())
-    shown = {name: one["gauges"] for name, one in workers.items()}
+async def page(ask: Callable[[], Awaitable[list[Told]]]) -> Reply:
+    """What all workers tell, each for itself."""
+    workers = {one["name"]: one for one in await ask()}
     kind = (("Content-Type", prometheus.CONTENT_TYPE), ("Cache-Control", "no-store"))
-    return Reply(200, kind, prometheus.render(counts, shown))
+    return Reply(200, kind, await prometheus.render_each(workers))
 
 
 def _resident_bytes() -> int:

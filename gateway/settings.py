@@ -30,6 +30,10 @@ class GatewaySettings(Settings):
     hsts_seconds: int = 31_536_000
     """How long browsers shall insist on TLS once they have seen it (RFC 6797); 0: not said."""
 
+    access_log: str | None = None
+    """The file of the access log, `home`/logs/access.log if it is not set; "-" is the standard
+    output, and nothing keeps none."""
+
     platform_host: str = ""
     """The platform's own host name, where it does not share one with the apps."""
     apps_host: str = ""
@@ -55,6 +59,11 @@ class GatewaySettings(Settings):
     def address(self) -> str:
         """Where other processes of this machine reach the gateway."""
         return self.advertise or f"127.0.0.1:{self.port}"
+
+    @property
+    def access_log_path(self) -> str:
+        default = str(self.home / "logs" / "access.log")
+        return default if self.access_log is None else self.access_log
 
     @property
     def certificates(self) -> Path:

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from gateway import handover
 from gateway.control import ask_siblings
+from gateway.selfreport import Told
 from tests.integration.gateway import fleet as fleets
 from tests.integration.gateway.fleet import Fleet, Load, WebSocket, fetch, until
 
@@ -189,7 +190,8 @@ async def test_siblings_are_asked_for_their_counters(fleet: Fleet) -> None:
         await fleet.get()
     found = await ask_siblings(fleet.folder)
     assert len(found) == 2
-    assert all(isinstance(one["apps"], dict) for one in found)
+    assert len({one["name"] for one in found}) == 2
+    assert sum(_answered(one) for one in found) == 20
     stopped = sorted(fleet.living.values())[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
@@ -209,6 +211,12 @@ async def test_a_folder_with_a_long_name(tmp_path: Path, backend: str) -> None:
         assert modes == [0o600]
     finally:
         fleet.end()
+
+
+def _answered(told: Told) -> int:
+    """Requests to the app that a worker has counted."""
+    app = told["traffic"]["apps"].get("a", {"durations": {}})
+    return sum(sum(histogram[:-1]) for histogram in app["durations"].values())
 
 
 async def _echoes(one: WebSocket) -> bool:

@@ -362,6 +362,8 @@ def verdict(peer: Peer, methods: Sequence[str]) -> str:
         answers = read_answers(bytes(peer.received), methods)
     except Garbled:
         return "garbled"
+    if peer.end and peer.received and not answers:
+        return "garbled"
     for answer in answers:
         whole = answer.ended or (peer.end == "closed" and not _is_framed(answer))
         words += [str(answer.status)] if whole else [str(answer.status), "cut"]

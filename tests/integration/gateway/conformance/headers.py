@@ -162,6 +162,7 @@ FORGED = (
         client=(post("TRANSFER-ENCODING:  Chunked ", body=b"5\r\nhello\r\n0\r\n\r\n"),),
         app=("POST /a/",),
         carries=(b"\r\nTransfer-Encoding: chunked\r\n",),
+        nginx=Other("It hands the word on as it came.", holds=False),
         brings=(b"|hello",),
     ),
     Case(

@@ -257,7 +257,9 @@ BODIES = (
         says="200 closed",
         spares=(b"103", b"Link"),
         nginx=Other(
-            "It takes 103 for the answer and 200 for its body.", says="103 200", holds=False
+            "It takes 103 for the answer and 200 for its body.",
+            says="103 200 desynced",
+            holds=False,
         ),
     ),
     Case(

@@ -32,6 +32,7 @@ http {
     map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
     server {
         listen 127.0.0.1:%(port)d;
+        server_name app;
         location / {
             proxy_pass http://app;
             proxy_http_version 1.1;

@@ -200,7 +200,7 @@ TARGETS = (
     _refused(
         "no version",
         b"GET /a/\r\nHost: h\r\n\r\n",
-        nginx=Other("It answers in HTTP/0.9.", says="garbled", app=("not HTTP",)),
+        nginx=Other("It answers in HTTP/0.9.", says="garbled", app=("GET /a/",)),
     ),
     _refused(
         "HTTP/2.0", get(version="2.0"), nginx=Other("It has a status for that.", says="505 closed")
