@@ -11,15 +11,14 @@ from typing import Protocol, cast
 
 from gateway import pages
 from gateway.arrival import Arrival, arrive
-from gateway.door import Forward
 from gateway.errand import Errand
 from gateway.exchange import Exchange
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
 from gateway.platform import GATEWAY
-from gateway.requests import Request, RequestFields
-from gateway.traffic import AppTraffic
+from gateway.requests import Request
+from gateway.ways import Way, remember
 
 NEVER = float("inf")
 _AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: closing sends a reset, and drops what is unsent
@@ -46,21 +45,14 @@ class ClientConnection(asyncio.Protocol):
     """One connection; one request after the other, answered in order."""
 
     __slots__ = (
-        "_arrival",
-        "_arrived_with",
         "_buffer",
         "_ended",
-        "_forward",
-        "_forward_fields",
-        "_forward_method",
-        "_forward_until",
-        "_forward_version",
+        "_from",
         "_full",
         "_lingering",
         "_paused",
         "_peer",
         "_scheme",
-        "_tally",
         "_unsent",
         "_unsent_since",
         "deadline",
@@ -80,14 +72,7 @@ class ClientConnection(asyncio.Protocol):
         """Header lines for every answer, such as Strict-Transport-Security."""
         self._scheme = scheme or gate.scheme
         self._peer = "unknown"
-        self._arrived_with: RequestFields | None = None
-        self._arrival: Arrival | None = None
-        self._forward: Forward | None = None
-        self._forward_fields: RequestFields | None = None
-        self._forward_method = b""
-        self._forward_version = -1
-        self._forward_until = 0.0
-        self._tally: AppTraffic | None = None
+        self._from = ""
         self._unsent = 0
         self._unsent_since = 0.0
         self._buffer = b""
@@ -104,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         peer: tuple[str, int] | None = transport.get_extra_info("peername")
         if peer:
             self._peer = peer[0].removeprefix("::ffff:")
+        self._from = f"{type(self).__name__} {self._scheme} {self._peer}"
         self.gate.clients.add(self)
         self.deadline = self.loop.time() + self.gate.limits.head_seconds
 
@@ -170,67 +156,71 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = data
 
     def _begin(self, request: Request, rest: bytes) -> None:
-        arrival = self._arrive(request)
-        forward = self._forward
-        if forward is None or not self._fits(forward, request):
-            outcome = self._own_answer(request) or self.gate.door.decide(request, arrival)
-            if isinstance(outcome, Reply):
-                self._turn_away(request, arrival, outcome, rest)
+        now = time.monotonic()
+        way = request.fields.ways.get(self._from)
+        if (
+            way is None
+            or request.method != way.method
+            or now >= way.until
+            or self.gate.table.version != way.version
+            or not request.path.startswith(way.prefix)
+        ):
+            way = self._find_way(request, rest, now)
+            if way is None:
                 return
-            forward = self._take_way(request, outcome)
-        tally = self._tally
-        assert tally is not None
-        if forward.route is not None:
-            fields = request.fields
-            refusal = self.gate.turnstile.refusal(
-                forward.route, arrival.address, tally.under_way, fields.length, fields.html
-            )
-            if refusal is not None:
-                tally.refused(refusal[0])
-                self._turn_away(request, arrival, refusal[1], rest)
-                return
-        elif forward.service == GATEWAY:
-            self.work = Errand(self, request, rest)
-            self.gate.spawn(self.work.run(self.gate))
+        if way.tally.under_way >= way.free and self._turned_away(request, rest, way):
             return
-        exchange = Exchange(self.gate, self, request, arrival, forward, tally)
+        exchange = Exchange(self.gate, self, request, way, now)
         self.work = exchange
         exchange.start(rest)
 
-    def _fits(self, forward: Forward, request: Request) -> bool:
-        """May this request go the way that the one before it on this connection went?"""
-        return (
-            request.fields is self._forward_fields
-            and request.method == self._forward_method
-            and self.gate.table.version == self._forward_version
-            and request.path.startswith(forward.prefix)
-            and self.loop.time() < self._forward_until
+    def _find_way(self, request: Request, rest: bytes, now: float) -> Way | None:
+        """Decide for this request, and for those like it; None if it is answered here."""
+        fields = request.fields
+        arrival = arrive(self._peer, self._scheme, fields.host, fields.hints, self.gate.trusted)
+        outcome = self._own_answer(request, arrival) or self.gate.door.decide(request, arrival)
+        if isinstance(outcome, Reply):
+            self._turn_away(request, arrival, outcome, rest)
+            return None
+        if outcome.service == GATEWAY:
+            self.work = Errand(self, request, rest)
+            self.gate.spawn(self.work.run(self.gate))
+            return None
+        route = outcome.route
+        way = Way(
+            arrival=arrival,
+            forward=outcome,
+            tally=self.gate.ledger.tally(outcome),
+            method=request.method,
+            prefix=outcome.prefix,
+            version=self.gate.table.version,
+            until=now + outcome.until - time.time(),
+            free=NEVER if route is None else self.gate.turnstile.free(route.limits),
         )
+        if way.prefix:
+            remember(fields.ways, self._from, way)
+        return way
 
-    def _take_way(self, request: Request, forward: Forward) -> Forward:
-        self._tally = self.gate.ledger.tally(forward)
-        self._forward = forward if forward.prefix else None
-        self._forward_fields = request.fields
-        self._forward_method = request.method
-        self._forward_version = self.gate.table.version
-        self._forward_until = self.loop.time() + forward.until - time.time()
-        return forward
+    def _turned_away(self, request: Request, rest: bytes, way: Way) -> bool:
+        """Does the turnstile keep it out?"""
+        route = way.forward.route
+        assert route is not None
+        fields, address = request.fields, way.arrival.address
+        refusal = self.gate.turnstile.refusal(
+            route, address, way.tally.under_way, fields.length, fields.html
+        )
+        if refusal is None:
+            return False
+        way.tally.refused(refusal[0])
+        self._turn_away(request, way.arrival, refusal[1], rest)
+        return True
 
     def _turn_away(self, request: Request, arrival: Arrival, reply: Reply, rest: bytes) -> None:
         self.gate.ledger.replied(request, arrival, reply)
         self._reply(request, reply, rest)
 
-    def _arrive(self, request: Request) -> Arrival:
-        """How the request came: the same for all that repeat their header block."""
-        fields = request.fields
-        if self._arrival is None or self._arrived_with is not fields:
-            self._arrived_with = fields
-            self._arrival = arrive(
-                self._peer, self._scheme, fields.host, fields.hints, self.gate.trusted
-            )
-        return self._arrival
-
-    def _own_answer(self, request: Request) -> Reply | None:
+    def _own_answer(self, request: Request, arrival: Arrival) -> Reply | None:
+        del arrival
         if request.path == b"/-/livez":
             return pages.state(200, "alive", True)
         if request.path == b"/-/readyz":

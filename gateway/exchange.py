@@ -6,9 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway import answers, pages, sticky
-from gateway.arrival import Arrival
 from gateway.bodies import Body, ChunkedBody, LengthBody, UnboundedBody
-from gateway.door import Forward
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
@@ -17,9 +15,9 @@ from gateway.requests import Request, RequestFields
 from gateway.responses import Response
 from gateway.table import Route
 from gateway.tracing import begin as begin_trace
-from gateway.traffic import AppTraffic
 from gateway.tunnel import Tunnel
 from gateway.upstream import TargetConnection, Unrecognised, connect
+from gateway.ways import Way
 
 if TYPE_CHECKING:
     from gateway.client import ClientConnection
@@ -75,19 +73,18 @@ class Exchange:
         gate: Gate,
         client: ClientConnection,
         request: Request,
-        arrival: Arrival,
-        forward: Forward,
-        tally: AppTraffic,
+        way: Way,
+        now: float,
     ) -> None:
         self._gate = gate
         self._client = client
         self.request = request
-        self.arrival = arrival
-        self.forward = forward
-        self.tally = tally
+        self.arrival = way.arrival
+        self.forward = way.forward
+        self.tally = tally = way.tally
         tally.under_way += 1
-        # Not the loop's clock, which moves in milliseconds.
-        self.began = self._since = time.monotonic()
+        # `time.monotonic`, not the loop's clock, which moves in milliseconds.
+        self.began = self._since = now
         self.sent = self.received = self._mark = 0
         self.target = ""
         self._buffering = self._active = self._streams = self._keep = False

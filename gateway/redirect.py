@@ -20,12 +20,10 @@ class RedirectingConnection(ClientConnection):
         super().__init__(gate, "http")
         self._authority = authority
 
-    def _own_answer(self, request: Request) -> Reply | None:
-        return super()._own_answer(request) or self._redirect(request)
+    def _own_answer(self, request: Request, arrival: Arrival) -> Reply | None:
+        return super()._own_answer(request, arrival) or self._redirect(request, arrival)
 
-    def _redirect(self, request: Request) -> Reply | None:
-        arrival: Arrival | None = self._arrival
-        assert arrival is not None
+    def _redirect(self, request: Request, arrival: Arrival) -> Reply | None:
         if arrival.scheme == "https":
             return None
         where = secure_url(request, arrival.host.decode("latin-1"), self._authority)

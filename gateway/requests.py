@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gateway.arrival import Hints
@@ -20,6 +20,7 @@ from gateway.fields import (
     value_of,
 )
 from gateway.tracing import sound
+from gateway.ways import Way
 
 TOKEN_PREFIX = b"mrg_"
 
@@ -92,7 +93,8 @@ class RequestFields:
     password of Basic. `basic` says that Authorization was Basic of any kind. `fetch` is None for
     what is no browser, or one that does not trust the connection. `hints` are only as good as the
     peer that sent them, None if there are none. `for_app` lacks the platform's cookies and token;
-    `for_auth` has them.
+    `for_auth` has them. `ways` is what was decided for requests with this block, by the peer and
+    listener that it came over.
     """
 
     host: bytes
@@ -112,6 +114,7 @@ class RequestFields:
     trace: bytes | None
     for_app: bytes
     for_auth: bytes
+    ways: dict[str, Way] = field(default_factory=dict[str, Way])
 
 
 @dataclass(slots=True, eq=False)
@@ -183,9 +186,11 @@ def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
 def _with_host(fields: RequestFields) -> RequestFields:
     """HTTP/1.0 knows no Host; what goes on as HTTP/1.1 must have one (RFC 9112, 3.2)."""
     line = b"Host: %b\r\n" % _NO_HOST
-    return replace(
+    named = replace(
         fields, host=_NO_HOST, for_app=line + fields.for_app, for_auth=line + fields.for_auth
     )
+    named.ways = {}
+    return named
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:

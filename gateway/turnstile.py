@@ -40,6 +40,10 @@ class Turnstile:
         self._plenty = 0 if special else float("inf") if most is None else most
         """So many requests under way are let in unseen, of an app without limits of its own."""
 
+    def free(self, limits: RouteLimits) -> float:
+        """So many requests under way are let in without `refusal` being asked."""
+        return self._plenty if limits is NO_LIMITS else 0
+
     def refusal(
         self, route: Route, client: str, under_way: int, length: int | None, html: bool
     ) -> tuple[str, Reply] | None:
@@ -48,8 +52,6 @@ class Turnstile:
         `under_way` counts the app's requests that are not answered yet.
         """
         limits, defaults = route.limits, self._defaults
-        if limits is NO_LIMITS and under_way < self._plenty:
-            return None
         rate = limits.rate or defaults.rate
         if rate is not None:
             wait = self._wait(route.app, client, rate, limits.burst or defaults.burst)
