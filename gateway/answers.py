@@ -12,17 +12,6 @@ _DOCUMENT = b"Content-Security-Policy: frame-ancestors 'self'\r\n"
 _SHARED_DOCUMENT = _DOCUMENT + b"Cross-Origin-Opener-Policy: noopener-allow-popups\r\n"
 
 
-def is_plain(request: Request, response: Response) -> bool:
-    """Is the answer's body as long as Content-Length says, as it is with most answers?"""
-    fields = response.fields
-    return (
-        fields.length is not None
-        and not fields.event_stream
-        and response.status not in (204, 304)
-        and request.method != b"HEAD"
-    )
-
-
 def framing(request: Request, response: Response) -> tuple[bytes, Body | None]:
     """The header that frames the answer, and its body; None if it has none (RFC 9112, 6.3)."""
     fields, status = response.fields, response.status

@@ -9,6 +9,12 @@ from typing import Protocol
 
 from gateway.fields import BadHead, split
 
+Piece = bytes | memoryview
+"""What was read, or a part of it that was not worth a copy."""
+
+LARGE = 16 * 1024
+"""From so many bytes on, a copy costs more than keeping two pieces."""
+
 MAX_CHUNK_LINE = 1024
 MAX_TRAILERS = 16 * 1024
 
@@ -18,7 +24,7 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 class Body(Protocol):
     """A body that is under way."""
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]: ...
+    def feed(self, data: Piece) -> tuple[Piece, Piece | None]: ...
 
 
 class LengthBody:
@@ -29,7 +35,7 @@ class LengthBody:
     def __init__(self, length: int) -> None:
         self.left = length
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+    def feed(self, data: Piece) -> tuple[Piece, Piece | None]:
         size = len(data)
         if size < self.left:
             self.left -= size
@@ -43,7 +49,7 @@ class UnboundedBody:
 
     __slots__ = ()
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+    def feed(self, data: Piece) -> tuple[Piece, Piece | None]:
         return data, None
 
 
@@ -63,8 +69,9 @@ class ChunkedBody:
         self._trailers: bytes | None = None
         self.between = True
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+    def feed(self, data: Piece) -> tuple[Piece, Piece | None]:
         """As `Body.feed`; `between` then tells whether the last chunk passed on is complete."""
+        data = bytes(data)
         out: list[bytes] = []
         position = 0
         while position < len(data):

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from gateway import pages
 from gateway.arrival import Arrival, arrive
+from gateway.bodies import LARGE, Piece
 from gateway.errand import Errand
 from gateway.exchange import Exchange
 from gateway.fields import BadHead
@@ -139,7 +140,9 @@ class ClientConnection(asyncio.Protocol):
         except BadHead as error:
             self.refuse(error)
             return
-        self._begin(request, data[end + 4 :])
+        body = request.fields.length
+        large = body is not None and body >= LARGE
+        self._begin(request, memoryview(data)[end + 4 :] if large else data[end + 4 :])
 
     def _wait_for_head(self, data: bytes) -> None:
         if len(data) > self.gate.limits.head:
@@ -155,7 +158,7 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.loop.time() + self.gate.limits.head_seconds
         self._buffer = data
 
-    def _begin(self, request: Request, rest: bytes) -> None:
+    def _begin(self, request: Request, rest: Piece) -> None:
         now = time.monotonic()
         way = request.fields.ways.get(self._from)
         if (
@@ -174,7 +177,7 @@ class ClientConnection(asyncio.Protocol):
         self.work = exchange
         exchange.start(rest)
 
-    def _find_way(self, request: Request, rest: bytes, now: float) -> Way | None:
+    def _find_way(self, request: Request, rest: Piece, now: float) -> Way | None:
         """Decide for this request, and for those like it; None if it is answered here."""
         fields = request.fields
         arrival = arrive(self._peer, self._scheme, fields.host, fields.hints, self.gate.trusted)
@@ -201,7 +204,7 @@ class ClientConnection(asyncio.Protocol):
             remember(fields.ways, self._from, way)
         return way
 
-    def _turned_away(self, request: Request, rest: bytes, way: Way) -> bool:
+    def _turned_away(self, request: Request, rest: Piece, way: Way) -> bool:
         """Does the turnstile keep it out?"""
         route = way.forward.route
         assert route is not None
@@ -215,7 +218,7 @@ class ClientConnection(asyncio.Protocol):
         self._turn_away(request, way.arrival, refusal[1], rest)
         return True
 
-    def _turn_away(self, request: Request, arrival: Arrival, reply: Reply, rest: bytes) -> None:
+    def _turn_away(self, request: Request, arrival: Arrival, reply: Reply, rest: Piece) -> None:
         self.gate.ledger.replied(request, arrival, reply)
         self._reply(request, reply, rest)
 
@@ -228,11 +231,11 @@ class ClientConnection(asyncio.Protocol):
             return pages.state(200 if ready else 503, "ready", ready)
         return None
 
-    def _reply(self, request: Request, reply: Reply, rest: bytes) -> None:
+    def _reply(self, request: Request, reply: Reply, rest: Piece) -> None:
         """Answer without a target. A body that was sent with the request is not read."""
         keep = request.keeps_alive and not request.has_body and not self.gate.stopping
         self.send(reply, keep, request.method == b"HEAD")
-        self._buffer = rest
+        self._buffer = bytes(rest)
         if keep:
             self.next_request()
         else:
@@ -249,7 +252,7 @@ class ClientConnection(asyncio.Protocol):
 
     # -- what the work under way calls
 
-    def hold(self, data: bytes) -> None:
+    def hold(self, data: Piece) -> None:
         """Keep what follows the request under way."""
         self._buffer += data
         if len(self._buffer) > self.gate.limits.held:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway import answers, pages, sticky
-from gateway.bodies import Body, ChunkedBody, LengthBody, UnboundedBody
+from gateway.bodies import LARGE, Body, ChunkedBody, LengthBody, Piece, UnboundedBody
 from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
@@ -53,10 +54,10 @@ class Exchange:
         "_pool",
         "_refused",
         "_request_done",
-        "_resend",
         "_response",
         "_since",
         "_streams",
+        "_whole",
         "arrival",
         "began",
         "forward",
@@ -88,7 +89,9 @@ class Exchange:
         self.sent = self.received = self._mark = 0
         self.target = ""
         self._buffering = self._active = self._streams = self._keep = False
-        self._pending = self._resend = self._head = b""
+        self._pending: Sequence[Piece] = ()
+        self._whole = False
+        self._head = b""
         self._refused: frozenset[str] = _NOBODY
         self._pool: Pool | None = None
         self._connection: TargetConnection | None = None
@@ -122,7 +125,7 @@ class Exchange:
     def status(self) -> int:
         return 0 if self._response is None else self._response.status
 
-    def start(self, rest: bytes) -> None:
+    def start(self, rest: Piece) -> None:
         """Begin. A small body is waited for, so that a client that dawdles does not keep an app's
         only thread; a large one is passed on as it comes."""
         if self._request_done:
@@ -219,14 +222,15 @@ class Exchange:
     def _attach(self, connection: TargetConnection, pooled: bool) -> None:
         self._connection = connection
         connection.receiver = self
-        data = self._request_head()
-        if self._pending:
-            data += self._pending
-            self._pending = b""
-        # What was not sent whole cannot be sent again.
-        self._resend = data if pooled and self._request_done else b""
         self._mark = connection.sent
-        connection.write(data)
+        if self._pending:
+            connection.write_all([self._request_head(), *self._pending])
+        else:
+            connection.write(self._request_head())
+        # What was not sent whole cannot be sent again.
+        self._whole = pooled and self._request_done
+        if not self._whole:
+            self._pending = ()
         if not pooled:
             self._client.resume(_CONNECTING)
 
@@ -248,7 +252,7 @@ class Exchange:
             head += _UPGRADE
         return head + b"\r\n"
 
-    def from_client(self, data: bytes) -> None:
+    def from_client(self, data: Piece) -> None:
         if self._request_done or self._body is None:
             self._client.hold(data)
             return
@@ -267,7 +271,7 @@ class Exchange:
             if rest:
                 self._client.hold(rest)
         if self._connection is None:
-            self._pending += out
+            self._pending = [*self._pending, out]
             if self._buffering and self._request_done:
                 self._buffering = False
                 self._dispatch(fresh=False)
@@ -323,13 +327,13 @@ class Exchange:
         except BadHead:
             self._fail()
             return
-        rest = data[end + 4 :]
+        rest: Piece = data[end + 4 :] if len(data) < LARGE else memoryview(data)[end + 4 :]
         if response.status >= 200:
             self._answer_with(response, rest)
         elif response.status == 101:
-            self._upgrade(response, rest)
+            self._upgrade(response, bytes(rest))
         else:
-            self._pass_interim(response, rest)
+            self._pass_interim(response, bytes(rest))
 
     def _pass_interim(self, response: Response, rest: bytes) -> None:
         if self.request.minor == 1:
@@ -337,28 +341,27 @@ class Exchange:
         if rest:
             self._read_head(rest)
 
-    def _answer_with(self, response: Response, rest: bytes) -> None:
-        client, fields = self._client, response.fields
+    def _answer_with(self, response: Response, rest: Piece) -> None:
+        client = self._client
         self._response = response
-        self._resend = b""
-        if fields.length != len(rest) or not answers.is_plain(self.request, response):
+        if response.plain_length != len(rest) or self.request.method == b"HEAD":
             self._answer_in_parts(response, rest)
             return
         # All there, as with most answers: no body has to be followed.
         self._keep = keep = (
             self._request_done and self.request.keeps_alive and not self._gate.stopping
         )
-        self.sent = fields.length
-        client.transport.write(
-            b"%b%b%b%b\r\n%b"
-            % (
-                answers.start(self.forward, response),
-                fields.length_line,
-                self._own_lines(),
-                b"" if keep else b"Connection: close\r\n",
-                rest,
-            )
+        self.sent = response.plain_length
+        head = b"%b%b%b%b\r\n" % (
+            answers.start(self.forward, response),
+            response.fields.length_line,
+            self._own_lines(),
+            b"" if keep else b"Connection: close\r\n",
         )
+        if len(rest) < LARGE:
+            client.transport.write(head + rest)
+        else:
+            client.transport.writelines((head, rest))
         self._complete(b"")
 
     def _own_lines(self) -> bytes:
@@ -366,7 +369,8 @@ class Exchange:
         route, lines = self.forward.route, self._client.secure_lines
         return lines + self._sticky_cookie() if route is not None and route.sticky else lines
 
-    def _answer_in_parts(self, response: Response, rest: bytes) -> None:
+    def _answer_in_parts(self, response: Response, rest: Piece) -> None:
+        self._pending = ()
         frame, answer = answers.framing(self.request, response)
         self._keep = (
             self._request_done
@@ -390,7 +394,7 @@ class Exchange:
             self._count_stream()
         self._pass_first(head, answer, rest)
 
-    def _pass_first(self, head: bytes, answer: Body, rest: bytes) -> None:
+    def _pass_first(self, head: bytes, answer: Body, rest: Piece) -> None:
         if not rest:
             self._client.transport.write(head)
             return
@@ -401,7 +405,7 @@ class Exchange:
             self._fail()
             return
         self.sent = len(out)
-        self._client.transport.write(head + out)
+        self._client.transport.writelines((head, out))
         if after is not None:
             self._complete(after)
 
@@ -437,7 +441,7 @@ class Exchange:
 
     # -- the end
 
-    def _complete(self, rest: bytes) -> None:
+    def _complete(self, rest: Piece) -> None:
         """The answer is complete; bytes after it make the connection unusable."""
         connection, self._connection = self._connection, None
         assert connection is not None
@@ -482,7 +486,6 @@ class Exchange:
         elif self._response is not None:
             self._break_off("target_broke")
         elif self._may_resend(connection):
-            self._pending = self._resend.partition(b"\r\n\r\n")[2]
             self._leave_pool()
             self._dispatch(fresh=True)
         else:
@@ -490,7 +493,7 @@ class Exchange:
 
     def _may_resend(self, connection: TargetConnection | None) -> bool:
         """Is it certain that the app has seen nothing of the request?"""
-        if not self._resend or self._head or connection is None:
+        if not self._whole or self._head or connection is None:
             return False
         if self.forward.route is None and self.request.method in _IDEMPOTENT:
             return True  # the platform's own services may be asked twice

@@ -51,9 +51,10 @@ class ResponseFields:
 
 class Response:
     """A response head; `reason` may be empty. `starts` is for `answers`, which forms the beginning
-    of an answer once for all that are alike."""
+    of an answer once for all that are alike. `plain_length` is -1, unless the body (of any request
+    but HEAD) is simply as long as Content-Length says."""
 
-    __slots__ = ("fields", "keeps_alive", "minor", "reason", "starts", "status")
+    __slots__ = ("fields", "keeps_alive", "minor", "plain_length", "reason", "starts", "status")
 
     def __init__(self, status: int, reason: bytes, minor: int, fields: ResponseFields) -> None:
         self.status = status
@@ -62,6 +63,8 @@ class Response:
         self.fields = fields
         self.keeps_alive = minor == 1 and not fields.close
         self.starts: list[bytes] = [b"", b"", b""]
+        bodiless = status in (204, 304) or fields.event_stream or fields.length is None
+        self.plain_length = -1 if bodiless else fields.length
 
 
 class ResponseReader:

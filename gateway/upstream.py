@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from typing import Protocol, cast
 
+from gateway.bodies import Piece
 from gateway.pools import Pool
 from gateway.recognition import is_itself
 
@@ -88,10 +90,15 @@ class TargetConnection(asyncio.Protocol):
         if self.receiver is not None:
             self.receiver.target_full(False)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         """Send a piece of a request."""
         self.sent += len(data)
         self.transport.write(data)
+
+    def write_all(self, pieces: Sequence[Piece]) -> None:
+        """Send pieces of a request, one behind the other."""
+        self.sent += sum(map(len, pieces))
+        self.transport.writelines(pieces)
 
     def nothing_arrived_since(self, mark: int) -> bool:
         """Is it certain that the target's machine took in nothing of what was written after `sent`
