@@ -140,7 +140,7 @@ class ClientConnection(asyncio.Protocol):
         except BadHead as error:
             self.refuse(error)
             return
-        body = request.fields.length
+        body = request.length
         large = body is not None and body >= LARGE
         self._begin(request, memoryview(data)[end + 4 :] if large else data[end + 4 :])
 
@@ -210,7 +210,7 @@ class ClientConnection(asyncio.Protocol):
         assert route is not None
         fields, address = request.fields, way.arrival.address
         refusal = self.gate.turnstile.refusal(
-            route, address, way.tally.under_way, fields.length, fields.html
+            route, address, way.tally.under_way, request.length, fields.html
         )
         if refusal is None:
             return False

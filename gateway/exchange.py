@@ -102,12 +102,12 @@ class Exchange:
         self._request_done = True
         fields = request.fields
         self.trace = fields.trace or begin_trace()
-        if fields.length or fields.chunked:
+        if request.length or fields.chunked:
             self._expect_body(fields)
 
     def _expect_body(self, fields: RequestFields) -> None:
         self._request_done = False
-        self._body = ChunkedBody() if fields.chunked else LengthBody(fields.length or 0)
+        self._body = ChunkedBody() if fields.chunked else LengthBody(self.request.length or 0)
         route = self.forward.route
         if route is not None:
             self._largest = self._gate.turnstile.body_bytes(route.limits)
@@ -137,7 +137,7 @@ class Exchange:
             self.from_client(rest)
         if self._over:
             return
-        length = self.request.fields.length or 0
+        length = self.request.length or 0
         small = length <= self._gate.limits.held and not self.request.fields.expects
         if self._request_done or not length or not small:
             self._dispatch(fresh=False)
@@ -246,6 +246,8 @@ class Exchange:
             forward.identity,
             self.trace,
         )
+        if request.length is not None:
+            head += b"Content-Length: %d\r\n" % request.length
         if forward.cut:
             head += b"X-Forwarded-Prefix: %b\r\n" % request.path[: forward.cut]
         if request.fields.websocket and request.upgrades:

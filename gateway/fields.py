@@ -16,6 +16,7 @@ MAX_FIELDS = 256
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _NAME = re.compile(rb"\r\n(" + TOKEN + rb"+):")
+_LINE = re.compile(rb"(" + TOKEN + rb"+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -59,6 +60,19 @@ def split(block: bytes) -> tuple[list[bytes], list[bytes]]:
     if lines > MAX_FIELDS:
         raise BadHead("There are too many headers.", 431)
     return names, block[2:-2].split(b"\r\n") if names else []
+
+
+def read_line(text: bytes) -> tuple[bytes, bytes]:
+    """The lower-cased name and the value of one header line, its CRLF left out; BadHead if it is
+    none."""
+    if b"\n" in text or b"\r" in text:
+        raise BadHead("A header line ends with a bare CR or LF.")
+    if len(text.translate(None, _CONTROLS)) != len(text):
+        raise BadHead("A header holds a control character.")
+    found = _LINE.fullmatch(text)
+    if found is None:
+        raise BadHead("A header line is folded or has no proper name.")
+    return found[1].lower(), found[2]
 
 
 def value_of(name: bytes, line: bytes) -> bytes:

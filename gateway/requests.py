@@ -10,14 +10,14 @@ from gateway.arrival import Hints
 from gateway.cookies import Jar
 from gateway.fields import (
     HOP_BY_HOP,
+    MAX_FIELDS,
     TOKEN,
     BadHead,
     Memory,
     hop_options,
     is_host,
     length_of,
-    split,
-    value_of,
+    read_line,
 )
 from gateway.tracing import sound
 from gateway.ways import Way
@@ -44,6 +44,7 @@ _OURS = HOP_BY_HOP | {
     b"forwarded",
     b"script-name",
     b"traceparent",
+    b"tracestate",
     b"transfer-encoding",
     b"x-original-url",
     b"x-real-ip",
@@ -53,11 +54,14 @@ _FORGED = (b"x-forwarded-", b"x-moorage-")
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"origin"))
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _READ = _ONCE.union(
-    (b"connection", b"upgrade", b"expect", b"accept", b"cookie", b"referer", b"traceparent"),
+    (b"connection", b"upgrade", b"expect", b"accept", b"cookie", b"referer"),
+    (b"traceparent", b"tracestate"),
     (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"sec-purpose"),
     _FORWARDED,
 )
 _NO_HOST = b"localhost"
+_BOTH = "Content-Length and Transfer-Encoding exclude each other."
+_LENGTH = b"\r\nContent-Length: "
 _FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
 
 
@@ -87,7 +91,8 @@ class Fetch(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class RequestFields:
-    """What a header block says, and the block as targets may see it (each line ends with CRLF).
+    """What a header block says, and the block as targets may see it (each line ends with CRLF,
+    Content-Length is left out).
 
     `length` is None without Content-Length. `token` is a platform token, from Bearer or from the
     password of Basic. `basic` says that Authorization was Basic of any kind. `fetch` is None for
@@ -119,17 +124,19 @@ class RequestFields:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A request head. `path` begins with a slash and has no query; `query` keeps its `?`."""
+    """A request head. `path` begins with a slash and has no query; `query` keeps its `?`. `length`
+    is the body's in bytes, None without Content-Length."""
 
     method: bytes
     path: bytes
     query: bytes
     minor: int
+    length: int | None
     fields: RequestFields
 
     @property
     def has_body(self) -> bool:
-        return self.fields.chunked or bool(self.fields.length)
+        return self.fields.chunked or bool(self.length)
 
     @property
     def keeps_alive(self) -> bool:
@@ -146,28 +153,114 @@ class Request:
         )
 
 
+@dataclass(slots=True, eq=False)
+class Line:
+    """A header line: its lower-cased name, its value, whether it goes on as it is."""
+
+    name: bytes
+    value: bytes
+    goes_on: bool
+    is_read: bool
+
+
 class RequestReader:
-    """Reads request heads; remembers header blocks that it has read before."""
+    """Reads request heads; remembers header blocks, and single lines, that it has read before."""
 
     def __init__(self) -> None:
-        self._memory: Memory[RequestFields] = Memory()
+        self._blocks: Memory[RequestFields] = Memory()
+        self._lines: Memory[Line] = Memory()
+        self._jars: Memory[Jar] = Memory()
 
     def read(self, head: bytes) -> Request:
         """A request from its head, the last header's CRLF included and the empty line not."""
         end = head.find(b"\r\n")
-        fields = self._memory.recall(head[end:], read_fields)
+        length: int | None = None
+        if head[:1] == b"P":  # POST, PUT, PATCH
+            length, fields = self._read_with_length(head[end:])
+        else:
+            fields = self._blocks.recall(head[end:], self._read_fields)
+            length = fields.length
         plain = _PLAIN.fullmatch(head, 0, end)
         if plain is not None and fields.host:
             method, path, query = plain.groups(b"")
-            return Request(method, path, query, 1, fields)
+            return Request(method, path, query, 1, length, fields)
         line = _LINE.fullmatch(head, 0, end)
         if line is None:
             raise BadHead("The request line is not method, target and HTTP/1.1.")
         method, target, minor = line.groups()
-        return _request(method, target, 1 if minor == b"1" else 0, fields)
+        return _request(method, target, 1 if minor == b"1" else 0, length, fields)
+
+    def _read_with_length(self, block: bytes) -> tuple[int | None, RequestFields]:
+        """Take Content-Length out before the block is looked up: from one request to the next it
+        is often all that changes."""
+        start = block.find(_LENGTH)
+        end = -1 if start < 0 else block.find(b"\r\n", start + len(_LENGTH))
+        if end < 0:
+            fields = self._blocks.recall(block, self._read_fields)
+            return fields.length, fields
+        length = length_of(block[start + len(_LENGTH) : end].rstrip(b" \t"))
+        fields = self._blocks.recall(block[:start] + block[end:], self._read_fields)
+        if fields.length is not None:
+            raise BadHead("Content-Length is given more than once.")
+        if fields.chunked:
+            raise BadHead(_BOTH)
+        return length, fields
+
+    def _read_fields(self, block: bytes) -> RequestFields:
+        """A request's header block; BadHead for what parsers disagree about."""
+        texts = block[2:-2].split(b"\r\n") if len(block) > 2 else []
+        if len(texts) > MAX_FIELDS:
+            raise BadHead("There are too many headers.", 431)
+        found: dict[bytes, bytes] = {}
+        lines = [self._lines.recall(text, _read_line) for text in texts]
+        for line in lines:
+            if line.is_read:
+                found[line.name] = _joined(line, found)
+        return self._verdict(texts, lines, found)
+
+    def _verdict(
+        self, texts: list[bytes], lines: list[Line], found: dict[bytes, bytes]
+    ) -> RequestFields:
+        get = found.get
+        length, chunked = _framing(found)
+        hops = hop_options(get(b"connection", b""))
+        expects = _expectation(found)
+        authorization, cookies = get(b"authorization", b""), get(b"cookie", b"")
+        token = _platform_token(authorization) if authorization else None
+        jar = self._jars.recall(cookies, Jar)
+        trace = _trace(get(b"traceparent", b""))
+        kept = _kept(texts, lines, hops)
+        if trace:  # another vendor's state belongs to its trace (W3C Trace Context, 3.3)
+            kept += _line(b"tracestate", get(b"tracestate", b""))
+        if chunked:
+            kept += b"Transfer-Encoding: chunked\r\n"
+        if expects:
+            kept += b"Expect: 100-continue\r\n"
+        own = b"" if token else _line(b"Authorization", authorization)
+        return RequestFields(
+            host=_host(found),
+            length=length,
+            chunked=chunked,
+            close=b"close" in hops,
+            websocket=b"upgrade" in hops and get(b"upgrade", b"").lower() == b"websocket",
+            expects=expects,
+            html=b"text/html" in get(b"accept", b"").lower(),
+            jar=jar,
+            token=token,
+            basic=authorization[:6].lower() == b"basic ",
+            origin=get(b"origin"),
+            referer=get(b"referer", b""),
+            fetch=_fetch(found),
+            hints=_hints(found),
+            trace=trace,
+            for_app=kept + own + _line(b"Cookie", jar.others),
+            for_auth=kept + _line(b"Authorization", authorization) + _line(b"Cookie", cookies),
+        )
 
 
-def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:
+def _request(
+    method: bytes, target: bytes, minor: int, length: int | None, fields: RequestFields
+) -> Request:
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead("This method is not served here.", 405)
     if not fields.host:
@@ -180,7 +273,7 @@ def _request(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
         target = _origin_form(method, target, fields.host)
     path, mark, query = target.partition(b"?")
     _check_path(path)
-    return Request(method, path, mark + query, minor, fields)
+    return Request(method, path, mark + query, minor, length, fields)
 
 
 def _with_host(fields: RequestFields) -> RequestFields:
@@ -214,63 +307,22 @@ def _check_path(path: bytes) -> None:
         raise BadHead("The first path segment holds an encoded slash or a backslash.")
 
 
-def read_fields(block: bytes) -> RequestFields:
-    """A request's header block; BadHead for what parsers disagree about."""
-    names, lines = split(block)
-    if len(names) != len(set(names)):
-        _refuse_doubles(names)
-    found: dict[bytes, bytes] = {}
-    for name, line in zip(names, lines, strict=True):
-        if name in _READ:
-            value = value_of(name, line)
-            found[name] = _joined(name, found[name], value) if name in found else value
-    return _verdict(names, lines, found)
+def _read_line(text: bytes) -> Line:
+    """Names with an underscore never go on: WSGI and CGI cannot tell X_Moorage_User from
+    X-Moorage-User."""
+    name, value = read_line(text)
+    goes_on = name not in _OURS and not name.startswith(_FORGED) and b"_" not in name
+    return Line(name, value, goes_on, name in _READ)
 
 
-def _refuse_doubles(names: list[bytes]) -> None:
-    for name in _ONCE:
-        if names.count(name) > 1:
-            raise BadHead(f"{name.decode().title()} is given more than once.")
-
-
-def _joined(name: bytes, first: bytes, second: bytes) -> bytes:
-    return first + (b"; " if name == b"cookie" else b", ") + second
-
-
-def _verdict(names: list[bytes], lines: list[bytes], found: dict[bytes, bytes]) -> RequestFields:
-    length, chunked = _framing(found)
-    hops = hop_options(found.get(b"connection", b""))
-    host = _host(found)
-    expects = _expectation(found)
-    authorization = found.get(b"authorization", b"")
-    token = _platform_token(authorization)
-    jar = Jar(found.get(b"cookie", b""))
-    trace = _trace(found.get(b"traceparent", b""))
-    # Another vendor's state belongs to the trace that it came with (W3C Trace Context, 3.3).
-    left_out = frozenset(hops) if trace else frozenset((*hops, b"tracestate"))
-    kept = _kept(names, lines, left_out)
-    kept += _canonical(length, chunked, expects)
-    own = b"" if token or not authorization else b"Authorization: " + authorization + b"\r\n"
-    all_cookies = _line(b"Cookie", found.get(b"cookie", b""))
-    return RequestFields(
-        host=host,
-        length=length,
-        chunked=chunked,
-        close=b"close" in hops,
-        websocket=b"upgrade" in hops and found.get(b"upgrade", b"").lower() == b"websocket",
-        expects=expects,
-        html=b"text/html" in found.get(b"accept", b"").lower(),
-        jar=jar,
-        token=token,
-        basic=authorization[:6].lower() == b"basic ",
-        origin=found.get(b"origin"),
-        referer=found.get(b"referer", b""),
-        fetch=_fetch(found),
-        hints=_hints(found),
-        trace=trace,
-        for_app=kept + own + _line(b"Cookie", jar.others),
-        for_auth=kept + _line(b"Authorization", authorization) + all_cookies,
-    )
+def _joined(line: Line, found: dict[bytes, bytes]) -> bytes:
+    """The value of a header that may be given more than once, or BadHead if it may not."""
+    name, before = line.name, found.get(line.name)
+    if before is None:
+        return line.value
+    if name in _ONCE:
+        raise BadHead(f"{name.decode().title()} is given more than once.")
+    return before + (b"; " if name == b"cookie" else b", ") + line.value
 
 
 def _framing(found: dict[bytes, bytes]) -> tuple[int | None, bool]:
@@ -278,7 +330,7 @@ def _framing(found: dict[bytes, bytes]) -> tuple[int | None, bool]:
     coding = found.get(b"transfer-encoding")
     length = found.get(b"content-length")
     if coding is not None and length is not None:
-        raise BadHead("Content-Length and Transfer-Encoding exclude each other.")
+        raise BadHead(_BOTH)
     if coding is not None and coding.lower() != b"chunked":
         raise BadHead("No Transfer-Encoding but chunked is known here.", 501)
     return (None if length is None else length_of(length)), coding is not None
@@ -319,25 +371,15 @@ def _hints(found: dict[bytes, bytes]) -> Hints | None:
     return Hints(*values) if any(values) else None
 
 
-def _kept(names: list[bytes], lines: list[bytes], hops: frozenset[bytes]) -> bytes:
-    """The lines that go on as they are. Names with an underscore never do: WSGI and CGI cannot
-    tell X_Moorage_User from X-Moorage-User."""
+def _kept(texts: list[bytes], lines: list[Line], hops: list[bytes]) -> bytes:
+    """The lines that go on as they are, but those that Connection names."""
+    named = frozenset(hops)
     kept = [
-        line
-        for name, line in zip(names, lines, strict=True)
-        if name not in _OURS
-        and not name.startswith(_FORGED)
-        and b"_" not in name
-        and name not in hops
+        text
+        for text, line in zip(texts, lines, strict=True)
+        if line.goes_on and line.name not in named
     ]
     return b"\r\n".join(kept) + b"\r\n" if kept else b""
-
-
-def _canonical(length: int | None, chunked: bool, expects: bool) -> bytes:
-    text = b"" if length is None else b"Content-Length: %d\r\n" % length
-    if chunked:
-        text += b"Transfer-Encoding: chunked\r\n"
-    return text + b"Expect: 100-continue\r\n" if expects else text
 
 
 def _line(name: bytes, value: bytes) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.fields import BadHead
-from gateway.requests import Request, RequestReader, read_fields
+from gateway.requests import Request, RequestReader
 
 TOKEN = b"mrg_" + b"t" * 43
 
@@ -108,7 +108,7 @@ def test_refused_with_another_status(head: bytes, status: int) -> None:
 @pytest.mark.parametrize("block", [b"\r\nA: b\n", b"\r\nA: b\rc\r\n", b"\r\nA: b\nHost: h\r\n"])
 def test_bare_line_ends_are_refused(block: bytes) -> None:
     with pytest.raises(BadHead):
-        read_fields(block)
+        RequestReader().read(b"GET / HTTP/1.1" + block)
 
 
 def test_absolute_form_of_the_same_host() -> None:
@@ -134,10 +134,9 @@ def test_hop_by_hop_headers_stay_here() -> None:
 
 
 def test_framing_is_sent_in_one_form() -> None:
-    assert (
-        b"Content-Length: 7\r\n"
-        in read(b"POST /a/ HTTP/1.1\nHost: h\ncontent-length:\t007 \n").fields.for_app
-    )
+    request = read(b"POST /a/ HTTP/1.1\nHost: h\ncontent-length:\t007 \n")
+    assert request.length == 7
+    assert b"ength" not in request.fields.for_app
     assert (
         b"Transfer-Encoding: chunked\r\n"
         in read(b"POST /a/ HTTP/1.1\nHost: h\nTRANSFER-ENCODING: Chunked\n").fields.for_app
@@ -218,8 +217,26 @@ def test_any_bytes_are_read_or_refused(junk: bytes, place: int, drop: int) -> No
     except BadHead:
         return
     line = first.method + b" " + first.path + first.query + b" HTTP/1.1\r\n"
-    second = RequestReader().read(line + first.fields.for_app)
+    length = b"" if first.length is None else b"Content-Length: %d\r\n" % first.length
+    second = RequestReader().read(line + length + first.fields.for_app)
     assert (second.method, second.path, second.query) == (first.method, first.path, first.query)
     assert second.fields.for_app == first.fields.for_app
-    assert second.fields.length == first.fields.length
+    assert second.length == first.length
     assert second.fields.host == first.fields.host
+
+
+def test_what_changes_in_length_alone_is_read_once() -> None:
+    reader = RequestReader()
+    head = b"POST /a/ HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nA: b\r\n"
+    first, second = reader.read(head % 5), reader.read(head % 6)
+    assert first.fields is second.fields
+    assert (first.length, second.length) == (5, 6)
+
+
+@pytest.mark.parametrize("rest", [b"X: y", b"content-length: 5", b"Expect: 100-continue"])
+@pytest.mark.parametrize("coding", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b" x"])
+def test_no_second_framing_beside_a_length(rest: bytes, coding: bytes) -> None:
+    for lines in (rest, coding), (coding, rest):
+        head = b"POST /a/ HTTP/1.1\nHost: h\nContent-Length: 5\n%b\n%b\n" % lines
+        with pytest.raises(BadHead):
+            read(head)
