@@ -219,7 +219,8 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def _turn_away(self, request: Request, arrival: Arrival, reply: Reply, rest: Piece) -> None:
-        self.gate.ledger.replied(request, arrival, reply)
+        app = self.gate.door.app_of(request.path)
+        self.gate.ledger.replied(request, arrival, app, reply)
         self._reply(request, reply, rest)
 
     def _own_answer(self, request: Request, arrival: Arrival) -> Reply | None:

@@ -1,5 +1,7 @@
 """Where the parts of the data path meet, from what the table and the settings say."""
 
+from math import inf
+
 from gateway.arrival import Trusted
 from gateway.door import Door
 from gateway.gate import Gate, Ready
@@ -33,8 +35,8 @@ def lay(
             Defaults(
                 concurrent=settings.app_concurrent or None,
                 body_bytes=settings.app_body_bytes or None,
-                answer_seconds=settings.app_answer_seconds,
-                idle_seconds=settings.app_idle_seconds,
+                answer_seconds=settings.app_answer_seconds or inf,
+                idle_seconds=settings.app_idle_seconds or inf,
                 rate=settings.app_rate or None,
                 burst=settings.app_burst or None,
             )

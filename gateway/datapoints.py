@@ -56,6 +56,7 @@ def _of_places(places: list[Place], now: int) -> Iterator[Metric]:
     for name, unit, member, grows in (
         ("http.server.active_requests", "{request}", "under_way", False),
         ("moorage.gateway.open_streams", "{stream}", "streams", False),
+        ("moorage.gateway.ejections", "{ejection}", "ejections", True),
         ("moorage.gateway.sent", "By", "sent", True),
         ("moorage.gateway.received", "By", "received", True),
     ):

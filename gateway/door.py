@@ -111,6 +111,11 @@ class Door:
         place = self._origins.place(arrival.host)
         return isinstance(self._admit(request, arrival, place, route), Admitted)
 
+    def app_of(self, path: bytes) -> str:
+        """The app that a path names, empty if it names none that there is."""
+        route = self._table.routes.get(path[1:].partition(b"/")[0])
+        return "" if route is None else route.app
+
     def route(self, app: str) -> Route | None:
         return self._table.routes.get(app.encode())
 

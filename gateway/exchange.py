@@ -204,13 +204,17 @@ class Exchange:
         try:
             connection = await connect(pool, limits.connect_seconds, limits.buffer)
         except (OSError, TimeoutError, Unrecognised):
-            pool.failed(time.monotonic())
+            self._note_failure(pool)
             self._refuse(pool)
             return
         if self._over or self._pool is not pool:
             connection.close()
             return
         self._attach(connection, pooled=False)
+
+    def _note_failure(self, pool: Pool) -> None:
+        if pool.failed(time.monotonic()):
+            self.tally.ejections += 1
 
     def _refuse(self, pool: Pool) -> None:
         if self._over or self._pool is not pool:
@@ -513,7 +517,7 @@ class Exchange:
 
     def _fail(self) -> None:
         if self._pool is not None:
-            self._pool.failed(time.monotonic())
+            self._note_failure(self._pool)
         self._drop_connection()
         self.tally.refused("broken-answer")
         self._end_with(pages.broken_answer(self.name, self.request.fields.html))

@@ -56,26 +56,43 @@ class Ledger:
             )
         )
 
-    def replied(self, request: Request, arrival: Arrival, reply: Reply) -> None:
-        """The gateway answered by itself."""
+    def replied(self, request: Request, arrival: Arrival, app: str, reply: Reply) -> None:
+        """The gateway answered by itself; `app` is the one that it was for, if there is one."""
         self.traffic.replied(reply.status)
-        if self.log is not None:
-            self._note(arrival.address, request.method, request.path, request.minor, reply.status)
+        self._note(
+            client=arrival.address,
+            app=app,
+            method=request.method,
+            path=request.path,
+            minor=request.minor,
+            status=reply.status,
+            trace=request.fields.trace or b"",
+        )
 
     def bad_request(self, peer: str, error: BadHead) -> None:
         """What came was no request to pass on."""
         self.traffic.bad_requests += 1
-        if self.log is not None:
-            self._note(peer, b"", b"", 1, error.status)
+        self._note(client=peer, status=error.status)
 
-    def _note(self, client: str, method: bytes, path: bytes, minor: int, status: int) -> None:
-        assert self.log is not None
+    def _note(
+        self,
+        *,
+        client: str,
+        status: int,
+        app: str = "",
+        method: bytes = b"",
+        path: bytes = b"",
+        minor: int = 1,
+        trace: bytes = b"",
+    ) -> None:
+        if self.log is None:
+            return
         self.log.note(
             Entry(
                 at=time.time(),
                 client=client,
                 user="",
-                app="",
+                app=app,
                 service="",
                 target="",
                 method=method,
@@ -85,7 +102,7 @@ class Ledger:
                 received=0,
                 sent=0,
                 seconds=0.0,
-                trace=b"",
+                trace=trace,
                 how="refused",
             )
         )

@@ -84,13 +84,16 @@ class Pool:
             self.idle.remove(connection)
             connection.close()
 
-    def failed(self, now: float) -> None:
-        """It did not answer as it should: pass it over for a while if that happens again."""
+    def failed(self, now: float) -> bool:
+        """It did not answer as it should: pass it over for a while if that happens again. True
+        when it is passed over from now on, and was not before."""
         self.failures += 1
         beyond = self.failures - FAILURES_TO_EJECT
+        before = self.ejected_until
         if beyond >= 0:
             pause = min(MAX_EJECTION_SECONDS, EJECTION_SECONDS * 2 ** min(beyond, 10))
             self.ejected_until = now + pause
+        return beyond >= 0 and before <= now
 
     def end(self) -> None:
         self.load -= 1

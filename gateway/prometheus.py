@@ -29,13 +29,8 @@ GAUGES = {
 _GROWING = ("cpu_seconds", "log_lines_lost")
 
 
-def render(counts: Mapping[str, Any], workers: Mapping[str, Mapping[str, float]]) -> bytes:
-    """`counts` is the sum of the workers' `Traffic.snapshot`; `workers` has each one's gauges."""
-    return "".join(_pieces({"": counts}, workers)).encode()
-
-
-async def render_each(workers: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The same by worker, from what each tells (`{"traffic": ..., "gauges": ...}`).
+async def render(workers: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The text, from what each worker tells (`{"traffic": Traffic.snapshot(), "gauges": ...}`).
 
     A sum over workers would fall whenever one ends or is too busy to be asked, which Prometheus
     takes for counters that begin anew, and counts all of the other workers' requests again. Other
@@ -53,7 +48,7 @@ async def render_each(workers: Mapping[str, Mapping[str, Any]]) -> bytes:
 def _pieces(
     counts: Mapping[str, Mapping[str, Any]], gauges: Mapping[str, Mapping[str, float]]
 ) -> Iterator[str]:
-    """The text, family by family; `counts` by worker, whose name is empty if it stands for all."""
+    """The text, family by family; `counts` and `gauges` by worker."""
     workers = [(_labels(worker=worker), one) for worker, one in counts.items()]
     places = [place for worker, one in counts.items() for place in _places(worker, one)]
     for families, tellers in ((_OF_PLACES, places), (_OF_WORKERS, workers)):
@@ -131,6 +126,12 @@ _OF_PLACES: tuple[tuple[str, str, str, Lines], ...] = (
         "counter",
         "Requests that the gateway answered in the app's stead.",
         _refusals,
+    ),
+    (
+        "ejections_total",
+        "counter",
+        "How often an instance was passed over from then on, because it failed.",
+        _member("ejections"),
     ),
     (
         "request_seconds",

@@ -198,7 +198,7 @@ class RequestReader:
         if end < 0:
             fields = self._blocks.recall(block, self._read_fields)
             return fields.length, fields
-        length = length_of(block[start + len(_LENGTH) : end].rstrip(b" \t"))
+        length = length_of(block[start + len(_LENGTH) : end].strip(b" \t"))
         fields = self._blocks.recall(block[:start] + block[end:], self._read_fields)
         if fields.length is not None:
             raise BadHead("Content-Length is given more than once.")

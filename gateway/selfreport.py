@@ -42,7 +42,7 @@ async def page(ask: Callable[[], Awaitable[list[Told]]]) -> Reply:
     """What all workers tell, each for itself."""
     workers = {one["name"]: one for one in await ask()}
     kind = (("Content-Type", prometheus.CONTENT_TYPE), ("Cache-Control", "no-store"))
-    return Reply(200, kind, await prometheus.render_each(workers))
+    return Reply(200, kind, await prometheus.render(workers))
 
 
 def _resident_bytes() -> int:

@@ -1,7 +1,10 @@
 """Settings of a gateway process."""
 
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
+
+from pydantic import model_validator
 
 from shared.settings import Settings
 
@@ -55,6 +58,19 @@ class GatewaySettings(Settings):
     """Requests a second of one client."""
     app_burst: int = 0
 
+    @model_validator(mode="after")
+    def _hosts_belong_together(self) -> Self:
+        if self.platform_host and not (self.apps_host or self.apps_domain):
+            raise ValueError(
+                "MOORAGE_PLATFORM_HOST alone leaves no place for the apps; set MOORAGE_APPS_HOST,"
+                " MOORAGE_APPS_DOMAIN or both"
+            )
+        if self.apps_host and not self.platform_host:
+            raise ValueError("MOORAGE_APPS_HOST needs MOORAGE_PLATFORM_HOST beside it")
+        if self.apps_host and self.apps_host.lower() == self.platform_host.lower():
+            raise ValueError("MOORAGE_PLATFORM_HOST and MOORAGE_APPS_HOST must differ")
+        return self
+
     @property
     def address(self) -> str:
         """Where other processes of this machine reach the gateway."""
@@ -67,7 +83,7 @@ class GatewaySettings(Settings):
 
     @property
     def certificates(self) -> Path:
-        return self.tls_dir or self.home / "tls"
+        return self.tls_dir if self.tls_dir not in (None, Path()) else self.home / "tls"
 
     @property
     def host_names(self) -> list[str]:

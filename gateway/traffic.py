@@ -5,7 +5,7 @@ Nothing here is per request: a request costs a few additions, and memory grows w
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -29,6 +29,7 @@ class AppTraffic:
 
     __slots__ = (
         "durations",
+        "ejections",
         "received",
         "refusals",
         "sent",
@@ -45,6 +46,7 @@ class AppTraffic:
         self.durations: dict[int, list[float]] = {}
         self.streams_ended: dict[int, int] = {}
         self.refusals: dict[str, int] = {}
+        self.ejections = 0
         self.sent = 0
         self.received = 0
 
@@ -87,6 +89,7 @@ class AppTraffic:
             "durations": {str(status): list(some) for status, some in self.durations.items()},
             "streams_ended": {str(status): n for status, n in self.streams_ended.items()},
             "refusals": dict(self.refusals),
+            "ejections": self.ejections,
             "sent": self.sent,
             "received": self.received,
         }
@@ -129,27 +132,3 @@ class Traffic:
         if len(place) >= MOST_NAMES:
             name = OTHER
         return place.setdefault(name, AppTraffic())
-
-
-def merge(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sum of several workers' snapshots; `since` is the earliest."""
-    total: dict[str, Any] = {"apps": {}, "services": {}, "own_answers": {}, "bad_requests": 0}
-    for snapshot in snapshots:
-        total = _add(total, snapshot)
-    return total
-
-
-def _add(left: Any, right: Any) -> Any:
-    if isinstance(left, Mapping):
-        return {name: _sum(name, left, right) for name in {**left, **right}}
-    if isinstance(left, list):
-        return [one + other for one, other in zip(left, right, strict=True)]
-    return left + right
-
-
-def _sum(name: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> Any:
-    if name not in left or name not in right:
-        return left[name] if name in left else right[name]
-    if name == "since":
-        return min(left[name], right[name])
-    return _add(left[name], right[name])

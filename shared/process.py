@@ -95,14 +95,19 @@ def read_settings(name: str, settings_type: type[Settings]) -> Any:
     try:
         settings = settings_type()  # type: ignore[call-arg]
     except ValidationError as error:
-        wrong = ", ".join(
-            f"MOORAGE_{'.'.join(str(step) for step in found['loc']).upper()} ({found['msg']})"
-            for found in error.errors()
-        )
-        sys.exit(f"{name}: settings are missing or wrong: {wrong}")
+        sys.exit(f"{name}: settings are missing or wrong: {wrong_settings(error)}")
     logs.configure(name, settings.log_level)
     telemetry.configure(name, settings.instance, settings.otlp_endpoint)
     return settings
+
+
+def wrong_settings(error: ValidationError) -> str:
+    """Each variable with what is wrong with it; of several together, the sentence alone."""
+    told = ((".".join(str(step) for step in one["loc"]), one["msg"]) for one in error.errors())
+    return ", ".join(
+        f"MOORAGE_{where.upper()} ({words})" if where else words.removeprefix("Value error, ")
+        for where, words in told
+    )
 
 
 async def _run(name: str, settings: Settings, build: Build, migrations: Path) -> None:

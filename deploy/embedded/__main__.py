@@ -11,13 +11,17 @@ import sys
 import time
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from deploy.embedded import backup, gateways, instances, probes, sample
 from deploy.embedded.children import running_pid
 from deploy.embedded.layout import CHECKOUT, Layout
 from deploy.embedded.platform import public_port, services, tls_port
 from deploy.embedded.supervisor import holder
+from gateway.settings import GatewaySettings
 from services.scheduler.engines import ENGINES
 from services.scheduler.starting import port_is_free
+from shared.process import wrong_settings
 
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -48,6 +52,10 @@ def _trouble(layout: Layout) -> str | None:
     engine = os.environ.get("MOORAGE_ENGINE", "process")
     if engine not in ENGINES:
         return f"MOORAGE_ENGINE is '{engine}', and there is: {', '.join(sorted(ENGINES))}."
+    try:
+        GatewaySettings(home=layout.home, instance="", nats_url="", nats_seed_file=layout.keys)
+    except ValidationError as error:
+        return f"{wrong_settings(error)}."
     if gateways.parent(layout) or gateways.workers(layout):
         return None  # the port is taken by ourselves
     if not port_is_free(port := public_port()):

@@ -7,7 +7,7 @@ from services.router import store
 from services.router.limits import LIMITS, Numbers, Wish, check_ceilings, in_force
 from services.router.settings import RouterSettings
 from shared.database import Database, outbox
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.events import new_event
 from shared.events.catalogue import RouteChanged
 from shared.identity import Caller
@@ -50,6 +50,8 @@ class Traffic:
             before = _existing(app, await store.lock_traffic(tx, app))
             if not who.is_admin:
                 check_ceilings(wish, before, self._platform.ceilings)
+                if wish.isolated is False and before["isolated"]:
+                    raise Forbidden(f"Only an administrator may undo the isolation of '{app}'.")
             after = dict(before) | wish.limits
             if wish.isolated is not None:
                 after["isolated"] = wish.isolated

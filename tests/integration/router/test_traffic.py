@@ -267,3 +267,11 @@ async def test_the_real_process_answers(start_service: Any, nats_server: Any) ->
         answer = await http.get(PATH)
     assert answer.status_code in (401, 503)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_isolation_is_undone_by_administrators_alone(router: Router) -> None:
+    assert (await router.patch(router.owner, {"isolated": True})).status_code == 200
+    refused = await router.patch(router.owner, {"isolated": False})
+    assert refused.status_code == 403
+    assert "administrator" in refused.json()["detail"]
+    assert (await router.patch(router.admin, {"isolated": False})).status_code == 200

@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway import prometheus
-from gateway.prometheus import GAUGES, render_each
+from gateway.prometheus import GAUGES, render
 from gateway.traffic import Traffic
 
 _SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (\S+)')
@@ -77,7 +76,7 @@ def two_workers() -> dict[str, Any]:
 
 
 async def test_workers_are_told_apart() -> None:
-    kinds, samples = read(await render_each(two_workers()))
+    kinds, samples = read(await render(two_workers()))
     assert kinds["moorage_gateway_request_seconds"] == "histogram"
     first = {"app": "sales", "worker": "g.0.a"}
     assert samples[key("requests_total", status="200", **first)] == 5  # an event stream among them
@@ -98,7 +97,7 @@ async def test_workers_are_told_apart() -> None:
 
 
 async def test_a_histogram_adds_up() -> None:
-    _, samples = read(await render_each(two_workers()))
+    _, samples = read(await render(two_workers()))
     of_first = {
         dict(labels)["le"]: value
         for (name, labels), value in samples.items()
@@ -117,13 +116,13 @@ async def test_a_histogram_adds_up() -> None:
 async def test_labels_are_escaped() -> None:
     traffic = Traffic()
     traffic.of('a"} 1\n\\').refused("rate")
-    text = await render_each({'w"': told(traffic)})
+    text = await render({'w"': told(traffic)})
     assert rb'{app="a\"} 1\n\\",worker="w\"",reason="rate"} 1' in text
     read(text)
 
 
 async def test_nothing_yet() -> None:
-    for text in (await render_each({}), await render_each({"w": told(Traffic())})):
+    for text in (await render({}), await render({"w": told(Traffic())})):
         kinds, _ = read(text)
         shown = [name.removeprefix("moorage_gateway_").removesuffix("_total") for name in kinds]
         assert set(GAUGES) <= set(shown)
@@ -142,20 +141,8 @@ async def test_others_are_served_while_thousands_of_apps_are_told() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(others())
-    text = await render_each({"w": told(traffic)})
+    text = await render({"w": told(traffic)})
     task.cancel()
     assert turns > 20
     _, samples = read(text)
     assert sum(name.endswith("request_seconds_count") for name, _ in samples) == 500
-
-
-def test_a_sum_over_workers_can_be_told_as_well() -> None:
-    from gateway.traffic import merge
-
-    workers = two_workers()
-    counts = merge(one["traffic"] for one in workers.values())
-    gauges = {name: one["gauges"] for name, one in workers.items()}
-    _, samples = read(prometheus.render(counts, gauges))
-    assert samples[key("requests_total", app="sales", status="200")] == 6
-    assert samples[key("bad_requests_total")] == 2
-    assert samples[key("connections", worker="g.0.a")] == 3
