@@ -138,6 +138,16 @@ async def test_certificates_by_name(tmp_path: Path, backend: str, authority: Aut
         assert await fleet.names_for(None) == {"portal.example.com"}
 
 
+async def test_a_browser_that_offers_http2_gets_http1(tmp_path: Path, backend: str) -> None:
+    offering = unchecking()
+    offering.set_alpn_protocols(["h2", "http/1.1"])
+    async with running(SecureFleet(tmp_path, backend)) as fleet:
+        reader, writer = await fleet.connect_tls(context=offering)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+        assert (await fetch(reader, writer, "/a/"))[1] == b"ok"
+        writer.close()
+
+
 async def test_requests_over_tls(tmp_path: Path, backend: str, authority: Authority) -> None:
     fleet = SecureFleet(tmp_path, backend)
     authority.write(fleet.certificates, "localhost", "localhost")
