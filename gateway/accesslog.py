@@ -35,19 +35,15 @@ LONGEST_PATH = 1024
 
 
 class Entry(NamedTuple):
-    """What is known of a request when it ends. `path` has no query, which may hold secrets.
+    """What is known of a request when it ends. `whence` is what the function of that name gives.
+    `path` has no query, which may hold secrets.
 
     `how`: "done", "refused" (the gateway answered), "client_gone", "client_broke",
     "target_broke", "idle", "retired" or "revoked".
     """
 
     at: float
-    client: str
-    user: str
-    app: str
-    service: str
-    target: str
-    method: bytes
+    whence: bytes
     path: bytes
     minor: int
     status: int
@@ -64,21 +60,40 @@ _UNTRACED = _FORM.replace(b'"trace":"%b"', b'"trace":null%b')
 
 def line(entry: Entry | tuple[Any, ...], worker: str) -> bytes:
     """The entry, or a plain tuple of the same members, as a line of JSON, its end included."""
-    (at, client, user, app, service, target, method, path, minor,
-     status, received, sent, seconds, trace, how) = entry  # fmt: skip
+    at, whence, path, minor, status, received, sent, seconds, trace, how = entry
     return (_FORM if trace else _UNTRACED) % (
         _moment(int(at * 1000)),
-        _way(client, user, app, service, target, method, minor),
+        whence,
         orjson.dumps(path[:LONGEST_PATH].decode("latin-1")),
         received,
         sent,
         seconds,
         trace[3:35],
-        _outcome(status, how, worker),
+        _outcome(minor, status, how, worker),
     )
 
 
 # What repeats from request to request is formed once: this is half of what a line costs.
+
+
+def whence(
+    client: str,
+    user: str = "",
+    app: str = "",
+    service: str = "",
+    target: str = "",
+    method: str = "",
+) -> bytes:
+    """Who asked, in which way, for what: the part of a line that is the same for many requests."""
+    members = {
+        "client": client,
+        "user": user or None,
+        "app": app or None,
+        "service": service or None,
+        "target": target or None,
+        "method": method,
+    }
+    return orjson.dumps(members)[1:-1]
 
 
 @lru_cache(maxsize=8)
@@ -87,25 +102,15 @@ def _moment(milliseconds: int) -> bytes:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z".encode()
 
 
-@lru_cache(maxsize=4096)
-def _way(
-    client: str, user: str, app: str, service: str, target: str, method: bytes, minor: int
-) -> bytes:
+@lru_cache(maxsize=1024)
+def _outcome(minor: int, status: int, how: str, worker: str) -> bytes:
     members = {
-        "client": client,
-        "user": user or None,
-        "app": app or None,
-        "service": service or None,
-        "target": target or None,
-        "method": method.decode("latin-1"),
         "protocol": f"HTTP/1.{minor}",
+        "status": status or None,
+        "how": how,
+        "worker": worker,
     }
     return orjson.dumps(members)[1:-1]
-
-
-@lru_cache(maxsize=1024)
-def _outcome(status: int, how: str, worker: str) -> bytes:
-    return orjson.dumps({"status": status or None, "how": how, "worker": worker})[1:-1]
 
 
 class AccessLog:

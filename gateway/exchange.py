@@ -58,7 +58,6 @@ class Exchange:
         "_since",
         "_streams",
         "_whole",
-        "arrival",
         "began",
         "forward",
         "received",
@@ -67,6 +66,7 @@ class Exchange:
         "tally",
         "target",
         "trace",
+        "way",
     )
 
     def __init__(
@@ -80,7 +80,7 @@ class Exchange:
         self._gate = gate
         self._client = client
         self.request = request
-        self.arrival = way.arrival
+        self.way = way
         self.forward = way.forward
         self.tally = tally = way.tally
         tally.under_way += 1
@@ -246,7 +246,7 @@ class Exchange:
             path,
             request.query,
             forward.fields,
-            self.arrival.lines,
+            self.way.arrival.lines,
             forward.identity,
             self.trace,
         )
@@ -634,7 +634,7 @@ class Exchange:
     def recheck(self) -> None:
         """Access has changed: end what would not be let in any more."""
         route = self.forward.route
-        if route is None or self._gate.door.still_admits(self.request, self.arrival, route.app):
+        if route is None or self._gate.door.still_admits(self.request, self.way.arrival, route.app):
             return
         if self._response is None:
             self._drop_connection()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.accesslog import AccessLog, Entry
+from gateway.accesslog import AccessLog, Entry, whence
 from gateway.traffic import AppTraffic, Traffic
 
 if TYPE_CHECKING:
@@ -35,16 +35,12 @@ class Ledger:
         """A request that went on is answered, or never will be."""
         if self.log is None:
             return
-        request, forward = exchange.request, exchange.forward
+        request, target = exchange.request, exchange.target
+        logged = exchange.way.logged
         self.log.note(
             (  # an `Entry`, which takes longer to make
                 time.time(),
-                exchange.arrival.address,
-                forward.user,
-                "" if forward.route is None else forward.route.app,
-                forward.service,
-                exchange.target,
-                request.method,
+                logged.get(target) or logged.setdefault(target, _whence(exchange)),
                 request.path,
                 request.minor,
                 status,
@@ -90,12 +86,7 @@ class Ledger:
         self.log.note(
             Entry(
                 at=time.time(),
-                client=client,
-                user="",
-                app=app,
-                service="",
-                target="",
-                method=method,
+                whence=whence(client, app=app, method=method.decode("latin-1")),
                 path=path,
                 minor=minor,
                 status=status,
@@ -106,3 +97,16 @@ class Ledger:
                 how="refused",
             )
         )
+
+
+def _whence(exchange: Exchange) -> bytes:
+    way = exchange.way
+    forward = way.forward
+    return whence(
+        client=way.arrival.address,
+        user=forward.user,
+        app="" if forward.route is None else forward.route.app,
+        service=forward.service,
+        target=exchange.target,
+        method=way.method.decode("latin-1"),
+    )

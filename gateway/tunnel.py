@@ -219,5 +219,5 @@ class Tunnel:
         exchange = self._exchange
         if exchange.forward.route is None:
             return
-        if not self._gate.door.still_admits(exchange.request, exchange.arrival, exchange.name):
+        if not self._gate.door.still_admits(exchange.request, exchange.way.arrival, exchange.name):
             self._end_with(_REVOKED, "revoked")

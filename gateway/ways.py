@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Way:
     It holds for all requests with the same header block and `method` whose path begins with
     `prefix`, over any connection from the same peer to the same kind of listener, while the table
     is at `version` and until `until` (`time.monotonic`). Up to `free` requests of the app under way
-    nobody has to ask the turnstile.
+    nobody has to ask the turnstile. `logged` is what the access log says of all of them, by target.
     """
 
     arrival: Arrival
@@ -32,6 +32,7 @@ class Way:
     version: int
     until: float
     free: float
+    logged: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 def remember(ways: dict[str, Way], key: str, way: Way) -> None:

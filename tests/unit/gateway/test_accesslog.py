@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway import accesslog
-from gateway.accesslog import KEPT, AccessLog, Entry, append, line, write_out
+from gateway.accesslog import KEPT, AccessLog, Entry, append, line, whence, write_out
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
@@ -25,12 +25,7 @@ TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 def entry(**changes: Any) -> Entry:
     made = Entry(
         at=1_800_000_000.25,
-        client="1.1.1.1",
-        user="ann",
-        app="sales",
-        service="",
-        target="sales.web.1",
-        method=b"GET",
+        whence=whence("1.1.1.1", "ann", "sales", target="sales.web.1", method="GET"),
         path=b"/sales/",
         minor=1,
         status=200,
@@ -65,7 +60,9 @@ def test_a_line_says_who_asked_for_what_and_what_came_of_it() -> None:
 
 
 def test_nothing_in_a_request_begins_a_line() -> None:
-    hostile = entry(path=b'/a\r\n{"forged": 1}\xff\xfe\x00', user='x"\n', trace=b"", status=0)
+    hostile = entry(
+        path=b'/a\r\n{"forged": 1}\xff\xfe\x00', whence=whence('x"\n'), trace=b"", status=0
+    )
     text = line(hostile, "w")
     assert text.count(b"\n") == 1
     said = json.loads(text)
