@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.embedded import credentials
 from deploy.embedded.credentials import free_ports
 from deploy.embedded.layout import CHECKOUT, Layout
-from tests.bench.gateway import cores, limits, people, routes, tools
+from tests.bench.gateway import cores, limits, people, routes, switches, tools
 from tests.bench.gateway.closed import Requests
 from tests.bench.gateway.comparison import OURS, Comparison, Scenario, scenarios
 from tests.bench.gateway.people import People, Visit
@@ -39,6 +39,7 @@ PARTS = {
     "latency": "Latency at half of our capacity",
     "workers": "Two workers",
     "idle": "Idle WebSockets",
+    "switches": "Deploys, restarts and kills under load",
     "routes": "100,000 routes",
 }
 
@@ -114,6 +115,8 @@ def measure(
             two_workers(report, shared, options)
         case "idle":
             idle_sockets(report, shared, open_files)
+        case "switches":
+            switched(report, shared)
         case _:
             many_routes(report, shared)
 
@@ -193,6 +196,12 @@ def idle_sockets(report: GatewayReport, shared: Bench, open_files: int) -> None:
     with running([gateway]):
         handshakes = [visit.handshake() for visit in shared.visits(gateway)]
         limits.measure_idle_sockets(report, gateway, handshakes, open_files)
+
+
+def switched(report: GatewayReport, shared: Bench) -> None:
+    gateway = shared.gateway("switched", workers=2, public=[switches.APP])
+    with running([gateway]):
+        asyncio.run(switches.measure(report, shared.nats, gateway, shared.backend))
 
 
 def many_routes(report: GatewayReport, shared: Bench) -> None:

@@ -70,7 +70,7 @@ async def measure(
 
 async def _fill(server: NatsServer, apps: Sequence[str], address: str) -> None:
     """Put all routes while the server need not sync every write, which would take minutes."""
-    async with _router(server):
+    async with router_bus(server):
         pass  # makes sure of the bucket
     server.stop()
     process = subprocess.Popen(_unsynced(server), stderr=subprocess.DEVNULL)
@@ -111,7 +111,7 @@ def _unsynced(server: NatsServer) -> list[str]:
 
 
 @asynccontextmanager
-async def _router(server: NatsServer) -> AsyncIterator[Bus]:
+async def router_bus(server: NatsServer) -> AsyncIterator[Bus]:
     """The bus as the service sees it that writes routes."""
     bus = await asyncio.wait_for(Bus.connect_forever(server.settings("router"), "router"), 30)
     try:
@@ -141,7 +141,7 @@ async def _change_all(
     """Seconds that each change took, and of the slowest request while routes changed."""
     client, chance = _Client(gateway.port), random.Random(4)
     took: list[float] = []
-    async with _router(server) as bus:
+    async with router_bus(server) as bus:
         for app in changed_apps():
             pause = time.perf_counter() + chance.uniform(0.1, 0.6)
             while time.perf_counter() < pause:

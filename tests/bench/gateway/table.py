@@ -30,6 +30,9 @@ ASKED = {
     "idle_websocket_kb": Asked(20),
     "routes_100k_mb": Asked(150),
     "routes_100k_change_ms": Asked(50),
+    "deploy_failed": Asked(0),
+    "restart_failed": Asked(0),
+    "worker_back_ms": Asked(1000),
 }
 
 
