@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -93,6 +94,7 @@ def main() -> None:
     open_files = cores.raise_open_files()
     os.sched_setaffinity(0, cores.LOAD)
     report, began = GatewayReport(), time.monotonic()
+    print(f"  our gateway runs on {version_of(options.python)}")
     with bench(options.checkout, options.python) as shared:
         for part in (part for part in PARTS if part in options.parts):
             print(f"\n{PARTS[part]}", flush=True)
@@ -129,11 +131,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--loads", nargs="+", help="of the comparison, such as get_1k and ws")
     parser.add_argument("--checkout", type=Path, default=CHECKOUT, help="whose gateway to measure")
-    parser.add_argument("--python", default=sys.executable, help="what runs the gateway")
+    parser.add_argument("--python", default=str(tools.PYTHON), help="what runs the gateway")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 1
     return options
+
+
+def version_of(python: str) -> str:
+    told = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True)
+    return " ".join(told.stdout.split())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import pstats
-import sys
 from pathlib import Path
 
 from deploy.embedded.layout import CHECKOUT
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--lines", type=int, default=45)
     parser.add_argument("--checkout", type=Path, default=CHECKOUT, help="whose gateway to measure")
-    parser.add_argument("--python", default=sys.executable, help="what runs the gateway")
+    parser.add_argument("--python", default=str(tools.PYTHON), help="what runs the gateway")
     options = parser.parse_args()
     tools.install()
     os.sched_setaffinity(0, cores.LOAD)

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -191,7 +190,7 @@ class Gateway(Server):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("MOORAGE_")}
         return {
             **inherited,
-            "PYTHONPATH": f"{self._python_path}:{self._checkout}:{sysconfig.get_path('platlib')}",
+            "PYTHONPATH": f"{self._python_path}:{self._checkout}",
             "MALLOC_ARENA_MAX": "2",  # as the platform starts it
             "MOORAGE_HOME": str(self.folder),
             "MOORAGE_INSTANCE": f"gateway-{self.port}",
