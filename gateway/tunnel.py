@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.frames import (
@@ -41,7 +40,6 @@ class Tunnel:
         "_retiring",
         "_since",
         "_target",
-        "_timer",
         "_told_client",
         "_told_target",
         "_up",
@@ -70,7 +68,6 @@ class Tunnel:
         self._told_client = False
         self._told_target = False
         self._retiring = False
-        self._timer: asyncio.TimerHandle | None = None
 
     def start(self, first: bytes) -> None:
         """Take over both connections; `first` came from the target behind its 101."""
@@ -114,7 +111,7 @@ class Tunnel:
             return
         self._retiring = True
         self._words, self._how = words, how
-        self._timer = self._client.loop.call_later(CLOSING_SECONDS, self._close_both)
+        self._client.loop.call_later(CLOSING_SECONDS, self._close_both)
         self._client.resume(_TARGET_FULL)
         self._target.resume_reading()
         self._tell_client()
@@ -181,7 +178,12 @@ class Tunnel:
         self._finish()
 
     def client_ended(self) -> None:
-        self._client.close()
+        """It may be reading on, for the other side's close frame at least."""
+        if self._retiring or not self._target.transport.can_write_eof():
+            self._client.close()
+            return
+        self._target.transport.write_eof()
+        self._client.loop.call_later(CLOSING_SECONDS, self._close_both)
 
     def client_full(self, full: bool) -> None:
         if full and not self._retiring:
