@@ -17,24 +17,22 @@ Publish = Callable[[EventData], Awaitable[None]]
 
 
 class Reports:
-    """Facts to be told, the newest of each kind."""
+    """Facts to be told, the newest of each kind: revisions, by what they are about."""
 
     def __init__(self, gateway: str) -> None:
         self._gateway = gateway
-        self._applied: dict[str, RouteApplied] = {}
-        self._drained: dict[tuple[str, str], InstanceDrained] = {}
+        self._applied: dict[str, int] = {}
+        self._drained: dict[tuple[str, str], int] = {}
         self._news = asyncio.Event()
 
     def applied(self, app: str, revision: int) -> None:
         """Traffic of `app` goes as `revision` says."""
-        self._applied[app] = RouteApplied(app=app, revision=revision, gateway=self._gateway)
+        self._applied[app] = revision
         self._news.set()
 
     def drained(self, app: str, instance: str, revision: int) -> None:
         """Nothing is under way to `instance`, and nothing more will be sent there."""
-        self._drained[app, instance] = InstanceDrained(
-            app=app, instance=instance, revision=revision, gateway=self._gateway
-        )
+        self._drained[app, instance] = revision
         self._news.set()
 
     def keep_only(self, app: str, retiring: Iterable[str]) -> None:
@@ -63,10 +61,13 @@ class Reports:
                 continue
 
     async def _send_all(self, publish: Publish) -> None:
-        for app, fact in list(self._applied.items()):
-            await publish(fact)
-            if self._applied.get(app) is fact:
+        gateway = self._gateway
+        for app, revision in list(self._applied.items()):
+            await publish(RouteApplied(app=app, revision=revision, gateway=gateway))
+            if self._applied.get(app) == revision:
                 del self._applied[app]
-        for key, drained in list(self._drained.items()):
-            if key in self._drained:
-                await publish(drained)
+        for (app, instance), revision in list(self._drained.items()):
+            if (app, instance) in self._drained:
+                await publish(
+                    InstanceDrained(app=app, instance=instance, revision=revision, gateway=gateway)
+                )

@@ -71,7 +71,7 @@ class Fleet:
         table.set("routes", "a", route)
         table.set("access", "a", {"app": "a", "mode": "public", "owner": "ann", "grants": []})
         os.makedirs(self.folder, 0o700, exist_ok=True)
-        (Path(self.folder) / "table.json").write_bytes(dump(table))
+        (Path(self.folder) / "table.json").write_bytes(b"".join(dump(table)))
 
     async def start(self, workers: int) -> None:
         """Start a parent and wait until all its workers accept."""

@@ -98,7 +98,7 @@ def test_written_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     table.set("signing-keys", "k", {"kid": "k", "use": "session", "jwk": {"x": "y"}})
     table.set("targets", "auth.1", process("1", 1))
     path = tmp_path / "deep" / "table.json"
-    write_atomically(path, dump(table))
+    write_atomically(path, b"".join(dump(table)))
     again = Table()
     load(again, path)
     assert vars(again) == vars(table)
