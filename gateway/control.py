@@ -95,7 +95,12 @@ class Control:
         assert self._listener is not None
         loop = asyncio.get_running_loop()
         while True:
-            sock, _ = await loop.sock_accept(self._listener)
+            try:
+                sock, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # no descriptor is left, for instance
+                logger.error("a sibling is not answered", extra={"cause": repr(error)})
+                await asyncio.sleep(1)
+                continue
             task = loop.create_task(self._converse_with(sock))
             self._conversations.add(task)
             task.add_done_callback(self._conversations.discard)

@@ -142,7 +142,9 @@ class Exchange:
         if self._request_done or not length or not small:
             self._dispatch(fresh=False)
         else:
+            # The app does not have it yet: it does not count against what the app may have.
             self._buffering = True
+            self.tally.under_way -= 1
 
     # -- towards the target
 
@@ -200,9 +202,8 @@ class Exchange:
         return self._gate.pools.least_loaded(pools)
 
     async def _connect(self, pool: Pool) -> None:
-        limits = self._gate.limits
         try:
-            connection = await connect(pool, limits.connect_seconds, limits.buffer)
+            connection = await connect(pool, self._gate.limits)
         except (OSError, TimeoutError, Unrecognised):
             self._note_failure(pool)
             self._refuse(pool)
@@ -280,6 +281,7 @@ class Exchange:
             self._pending = [*self._pending, out]
             if self._buffering and self._request_done:
                 self._buffering = False
+                self.tally.under_way += 1
                 self._dispatch(fresh=False)
         else:
             self._connection.write(out)
@@ -461,8 +463,10 @@ class Exchange:
         if not rest and self._request_done and self._response.keeps_alive and connection.is_open:
             connection.idle_since = now
             pool.give_back(connection)
-        else:
+        elif self._request_done:
             connection.close()
+        else:  # it has answered before it had read everything
+            connection.abort()
         self._close_books(self._response.status, "done", now)
         self._leave_pool()
         self._client.finished(self._keep, self._request_done)
@@ -479,7 +483,8 @@ class Exchange:
             tally.streams -= 1
             tally.stream_ended(status, self.sent, self.received)
         else:
-            tally.under_way -= 1
+            if not self._buffering:
+                tally.under_way -= 1
             tally.answered(status, seconds, self.sent, self.received)
         self._gate.ledger.finished(self, status, seconds, how)
 
@@ -602,15 +607,17 @@ class Exchange:
 
     def tick(self, now: float) -> None:
         """Called every second: end what has been silent for too long."""
+        if self._buffering:
+            # However busy the client is with it.
+            if now - self.began > self._gate.limits.body_seconds:
+                self._refuse_body(BadHead("The request's body took too long.", 408))
+            return
         if self._active:
             self._active = False
             self._since = now
             return
         quiet = now - self._since
-        if self._buffering:
-            if now - self.began > self._gate.limits.body_seconds:
-                self._refuse_body(BadHead("The request's body took too long.", 408))
-        elif self._response is None:
+        if self._response is None:
             self._tick_unanswered(quiet)
         elif quiet > self.idle_seconds:
             self._break_off("idle")

@@ -46,7 +46,7 @@ class GatewaySettings(Settings):
     trusted_proxies: str = ""
     """Networks of proxies whose `Forwarded` and `X-Forwarded-*` count, with commas between."""
 
-    app_concurrent: int = 1000
+    app_concurrent: int = 5000
     """Requests of one app under way in one worker; this and what follows holds for apps without
     limits of their own, and 0 is unlimited."""
     app_body_bytes: int = 0

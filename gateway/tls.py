@@ -74,7 +74,11 @@ class Certificates:
         before = self._seen
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            seen = await asyncio.to_thread(_state_of, self._folder)
+            try:
+                seen = await asyncio.to_thread(_state_of, self._folder)
+            except OSError as error:
+                logger.error("cannot look for certificates", extra={"cause": repr(error)})
+                continue
             if seen == before and (seen != self._seen or self._own_ends()):
                 await asyncio.to_thread(self.refresh)
                 seen = self._seen

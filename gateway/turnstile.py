@@ -20,7 +20,7 @@ class Defaults:
     Every worker process of a gateway counts for itself.
     """
 
-    concurrent: int | None = 1000
+    concurrent: int | None = 5000
     body_bytes: int | None = None
     answer_seconds: float = 900.0
     idle_seconds: float = 3600.0

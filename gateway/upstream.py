@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.bodies import Piece
 from gateway.pools import Pool
 from gateway.recognition import is_itself
+
+if TYPE_CHECKING:
+    from gateway.gate import Limits
 
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED = slice(120, 128)  # tcpi_bytes_acked, struct tcp_info in linux/tcp.h
@@ -28,7 +32,7 @@ class TargetConnection(asyncio.Protocol):
     """Hands what arrives to its receiver; without one it is idle in its pool."""
 
     __slots__ = (
-        "_buffer_limit",
+        "_limits",
         "_probe",
         "idle_since",
         "is_open",
@@ -39,7 +43,7 @@ class TargetConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, pool: Pool, buffer_limit: int) -> None:
+    def __init__(self, pool: Pool, limits: Limits) -> None:
         self.pool = pool
         self.receiver: Receiver | None = None
         self.idle_since = 0.0
@@ -48,16 +52,17 @@ class TargetConnection(asyncio.Protocol):
         self.sent = 0
         """Bytes written so far, of requests."""
         self._probe = -1
-        self._buffer_limit = buffer_limit
+        self._limits = limits
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=self._buffer_limit)
+        self.transport.set_write_buffer_limits(high=self._limits.buffer)
         self.is_open = True
         carrier = transport.get_extra_info("socket")
         if carrier is not None and carrier.family in (socket.AF_INET, socket.AF_INET6):
             # Outlives the transport, which closes its own before it says that it is lost.
-            self._probe = os.dup(carrier.fileno())
+            with contextlib.suppress(OSError):  # no descriptor is left: it goes without
+                self._probe = os.dup(carrier.fileno())
 
     def data_received(self, data: bytes) -> None:
         if self.receiver is not None:
@@ -105,11 +110,16 @@ class TargetConnection(asyncio.Protocol):
         was `mark`? To be asked in `target_lost`; of a unix socket nobody can say."""
         if self._probe < 0:
             return False
-        with socket.socket(fileno=os.dup(self._probe)) as copy:
-            try:
-                info = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-            except OSError:
-                return False
+        try:
+            copy = socket.socket(fileno=self._probe)
+        except OSError:
+            return False
+        try:
+            info = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            return False
+        finally:
+            copy.detach()
         acknowledged = int.from_bytes(info[_BYTES_ACKED], "little")
         # The connection's first packet counts as a byte.
         return len(info) == _TCP_INFO_BYTES and acknowledged - 1 <= mark
@@ -121,8 +131,13 @@ class TargetConnection(asyncio.Protocol):
             os.close(probe)
 
     def close(self) -> None:
+        """Close when everything written is taken; a target that does not take it is cut off."""
         self.is_open = False
         self.forget_probe()
+        if not self.transport.is_closing() and self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(
+                self._limits.closing_seconds, self.transport.abort
+            )
         self.transport.close()
 
     def abort(self) -> None:
@@ -145,14 +160,14 @@ class Unrecognised(Exception):
     """The address answers, but what answers there is not the target."""
 
 
-async def connect(pool: Pool, seconds: float, buffer_limit: int) -> TargetConnection:
+async def connect(pool: Pool, limits: Limits) -> TargetConnection:
     """A new connection to the pool's address. Raises OSError, TimeoutError or Unrecognised."""
     loop = asyncio.get_running_loop()
 
     def made() -> TargetConnection:
-        return TargetConnection(pool, buffer_limit)
+        return TargetConnection(pool, limits)
 
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(limits.connect_seconds):
         if pool.address.startswith("unix:"):
             _, connection = await loop.create_unix_connection(made, pool.address[5:])
         else:

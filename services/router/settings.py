@@ -9,7 +9,7 @@ class RouterSettings(Settings):
     router_compare_seconds: float = 5.0
     """How often the bucket is compared with the table, were no notification ever to arrive."""
 
-    app_concurrent: int = 1000
+    app_concurrent: int = 5000
     """The limits of an app that has none of its own; the gateways read the same variables and go by
     them, the router only shows them. 0 is unlimited, here and below."""
     app_body_bytes: int = 0

@@ -29,7 +29,7 @@ def busy_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
-async def steady(value: Callable[[], int], still: float = 1.0, seconds: float = 30.0) -> int:
+async def steady(value: Callable[[], int], still: float = 0.6, seconds: float = 30.0) -> int:
     """Wait until a value has not changed for `still` seconds, and return it."""
     end = time.monotonic() + seconds
     last, since = value(), time.monotonic()

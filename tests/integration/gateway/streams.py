@@ -186,9 +186,19 @@ class Door:
         self._visitors.append(visitor)
         return visitor
 
+    def dismiss(self) -> None:
+        """Send everybody away, those too who still wait at the door."""
+        self._listening.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._visitors.append(self._listening.accept()[0])
+        self._listening.settimeout(PATIENCE_SECONDS)
+        while self._visitors:
+            self._visitors.pop().close()
+
     def close(self) -> None:
-        for one in (self._listening, *self._visitors):
-            one.close()
+        self.dismiss()
+        self._listening.close()
 
 
 def until_blank_line(sock: socket.socket) -> bytes:

@@ -1,16 +1,17 @@
 """Large contents in both directions: whoever cannot go on stops the other side, at bounded cost."""
 
 import asyncio
-import contextlib
+import dataclasses
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.integration.gateway import streams
 from tests.integration.gateway.fleet import Fleet, free_port, until
+from tests.integration.gateway.hurried import Hurried
 from tests.integration.gateway.measures import MEGABYTE, descriptors, memory, steady
 from tests.integration.gateway.streams import Door, Read, Sink, Source, Wire, dialled
 from tests.integration.gateway.test_tls import SecureFleet, unchecking
@@ -24,9 +25,7 @@ UPGRADE = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-)
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 def post(length: int | None = None) -> bytes:
@@ -38,30 +37,34 @@ def get(more: bytes = b"") -> bytes:
     return b"GET /a/ HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % more
 
 
-@pytest.fixture
-def door() -> Iterator[Door]:
-    """The app."""
+@pytest.fixture(scope="module")
+def lasting_door() -> Iterator[Door]:
     made = Door(free_port())
     yield made
     made.close()
 
 
-@pytest_asyncio.fixture
-async def fleet(tmp_path: Path, door: Door) -> AsyncIterator[Fleet]:
-    async with _running(Fleet(tmp_path, door.address)) as made:
-        yield made
+@pytest.fixture
+def door(lasting_door: Door) -> Iterator[Door]:
+    """The app."""
+    yield lasting_door
+    lasting_door.dismiss()
 
 
-@pytest_asyncio.fixture
-async def secure(tmp_path: Path, door: Door) -> AsyncIterator[SecureFleet]:
-    async with _running(SecureFleet(tmp_path, door.address)) as made:
-        yield made
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, lasting_door: Door) -> Iterator[Fleet]:
+    """Processes, which know nothing of a test's loop: all tests can have the same ones."""
+    yield from _lasting(Fleet(tmp_path_factory.mktemp("plain"), lasting_door.address))
 
 
-@contextlib.asynccontextmanager
-async def _running(fleet: Fleet) -> AsyncIterator[Fleet]:
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, lasting_door: Door) -> Iterator[SecureFleet]:
+    yield from _lasting(SecureFleet(tmp_path_factory.mktemp("secure"), lasting_door.address))
+
+
+def _lasting(fleet: Any) -> Iterator[Any]:
     try:
-        await fleet.start(workers=1)
+        asyncio.run(fleet.start(workers=1))
         yield fleet
     finally:
         fleet.end()
@@ -186,19 +189,24 @@ async def test_websocket_messages_wait_for_their_reader(
 ) -> None:
     with dialled(fleet.port) as client:
         await _warm(client, door)
-        app = await _begun(client, door, get(UPGRADE))
-        await asyncio.to_thread(streams.until_blank_line, app)
-        app.sendall(SWITCHING)
-        answer = await asyncio.to_thread(streams.until_blank_line, client)
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
+        app = await _switched(client, door)
         sender, reader = (client, app) if upwards else (app, client)
         source = Source(sender, streams.frames(TOTAL, masked=upwards))
         await _through(fleet, source, Sink(reader, streams.read_frames(TOTAL), headed=False))
-        # The other direction was open all the time.
-        reader.sendall(b"\x81\x80aaaa" if not upwards else b"\x81\x00")
-        assert await asyncio.to_thread(sender.recv, 16) == (
-            b"\x81\x80aaaa" if not upwards else b"\x81\x00"
-        )
+        # The other direction is open as well.
+        empty = b"\x81\x00" if upwards else b"\x81\x80mask"
+        reader.sendall(empty)
+        assert await asyncio.to_thread(sender.recv, 16) == empty
+
+
+async def _switched(client: socket.socket, door: Door) -> socket.socket:
+    """Open a WebSocket; the app's end."""
+    app = await _begun(client, door, get(UPGRADE))
+    await asyncio.to_thread(streams.until_blank_line, app)
+    app.sendall(SWITCHING)
+    answer = await asyncio.to_thread(streams.until_blank_line, client)
+    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    return app
 
 
 # -- answers that come before the upload is through
@@ -220,7 +228,7 @@ async def test_an_early_refusal_reaches_a_client_that_goes_on_sending(
         assert answer.startswith(b"HTTP/1.1 413 "), answer
         assert answer.endswith(b"\r\n\r\ntoo large"), answer
         assert b"\r\nConnection: close\r\n" in answer
-        # What it still sends is dropped, and only for a while.
+        # What it still sends is dropped, so that the answer is not lost in a reset.
         await until(lambda: source.ended)
 
 
@@ -229,7 +237,7 @@ async def test_an_app_that_answers_early_and_reads_no_more_is_let_go(
 ) -> None:
     """Its connection is of no use any more, even if the app itself never ends it."""
     (worker,) = fleet.living.values()
-    before = len(descriptors(worker))
+    before = await steady(lambda: len(descriptors(worker)))
     with dialled(fleet.port) as client:
         app = await _begun(client, door, post(TOTAL))
         source = Source(client, streams.content(TOTAL)).start()
@@ -239,4 +247,56 @@ async def test_an_app_that_answers_early_and_reads_no_more_is_let_go(
             answer = await asyncio.to_thread(stream.read)
         assert answer.endswith(b"\r\n\r\nok"), answer
         await until(lambda: source.ended)
-    await until(lambda: len(descriptors(worker)) <= before)
+    await until(lambda: len(descriptors(worker)) <= before, 10)
+
+
+async def test_a_websocket_whose_app_reads_no_more_is_let_go(tmp_path: Path, door: Door) -> None:
+    """It counts as idle; what it has not taken of the messages waits for a while, not for ever."""
+    fleet = Hurried(tmp_path, door.address, {"closing_seconds": 1.0}, app_idle_seconds=1.0)
+    try:
+        await fleet.start()
+        before = await steady(lambda: len(descriptors(fleet.pid)))
+        with dialled(fleet.port) as client:
+            await _switched(client, door)
+            source = Source(client, streams.frames(TOTAL, masked=True)).start()
+            await steady(lambda: source.given)
+            with client.makefile("rb") as stream:
+                told = await asyncio.to_thread(stream.read)
+            assert told[2:4] == (1001).to_bytes(2, "big"), told
+            await until(lambda: source.ended)
+        await until(lambda: len(descriptors(fleet.pid)) <= before, 10)
+    finally:
+        fleet.end()
+
+
+async def test_what_a_websocket_client_left_behind_is_not_kept_for_ever(
+    world: Any, helpers: Any
+) -> None:
+    """It has sent a little more than its app takes, and gone: nobody is paused, or idle."""
+    gate = world.gateway.gate
+    gate.limits = dataclasses.replace(gate.limits, closing_seconds=1.0)
+    never = asyncio.Event()
+
+    async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await helpers.read_head(reader)
+        writer.transport.pause_reading()
+        writer.write(SWITCHING)
+        await never.wait()
+
+    world.public("a")
+    world.route("a", await world.backend(app))
+    reader, writer = await world.connect()
+    writer.write(get(UPGRADE))
+    await helpers.read_head(reader)
+    (client,) = gate.clients
+    to_app = client.work._target.transport
+    message = b"".join(bytes(piece) for piece in streams.frames(16 * 1024, masked=True))
+    while not to_app.get_write_buffer_size():
+        writer.write(message)
+        await writer.drain()
+        await asyncio.sleep(0.001)
+    writer.close()
+    await helpers.until(lambda: not gate.clients, 10)
+    await helpers.until(lambda: not to_app.get_write_buffer_size(), 10)
+    assert to_app.is_closing()
+    never.set()

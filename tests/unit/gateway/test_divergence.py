@@ -17,7 +17,7 @@ import pytest
 from gateway.app import build
 from gateway.client import ClientConnection
 from gateway.exchange import Exchange
-from gateway.gate import Gate
+from gateway.gate import Gate, Limits
 from gateway.settings import GatewaySettings
 from gateway.upstream import TargetConnection
 
@@ -117,7 +117,7 @@ class App:
         self.seen: list[Seen] = []
         self._under_way: Seen | None = None
         pool = gate.pools.of("a.web.1", "127.0.0.1:9")
-        self.connection = TargetConnection(pool, 1 << 18)
+        self.connection = TargetConnection(pool, Limits())
         self.connection.connection_made(self.wire)  # type: ignore[arg-type]
         self.connection.idle_since = float("inf")
         pool.give_back(self.connection)
