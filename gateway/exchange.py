@@ -138,7 +138,7 @@ class Exchange:
         if self._over:
             return
         length = self.request.length or 0
-        small = length <= self._gate.limits.held and not self.request.fields.expects
+        small = length <= self._gate.limits.held and not self.request.awaits_continue
         if self._request_done or not length or not small:
             self._dispatch(fresh=False)
         else:
@@ -240,7 +240,7 @@ class Exchange:
             self._client.resume(_CONNECTING)
 
     def _request_head(self) -> bytes:
-        request, forward = self.request, self.forward
+        request, forward, fields = self.request, self.forward, self.request.fields
         path = request.path[forward.cut :] if forward.cut else request.path
         head = b"%b %b%b HTTP/1.1\r\n%b%b%btraceparent: %b\r\n" % (
             request.method,
@@ -253,9 +253,11 @@ class Exchange:
         )
         if request.length is not None:
             head += b"Content-Length: %d\r\n" % request.length
+        if fields.expects and request.awaits_continue:
+            head += b"Expect: 100-continue\r\n"
         if forward.cut:
             head += b"X-Forwarded-Prefix: %b\r\n" % request.path[: forward.cut]
-        if request.fields.websocket and request.upgrades:
+        if fields.websocket and request.upgrades:
             head += _UPGRADE
         return head + b"\r\n"
 

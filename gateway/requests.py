@@ -24,7 +24,8 @@ from gateway.ways import Way
 
 TOKEN_PREFIX = b"mrg_"
 
-_LINE = re.compile(rb"(" + TOKEN + rb'{1,32}) ([!"$-~]+) HTTP/1\.([01])')
+# Methods are case-sensitive (RFC 9110, 9.1), but some servers take "get" for GET: it is refused.
+_LINE = re.compile(rb"((?:(?![a-z])" + TOKEN + rb'){1,32}) ([!"$-~]+) HTTP/1\.([01])')
 # What nearly all requests look like: nothing in their path needs a second look.
 _PLAIN = re.compile(
     rb"(?!CONNECT |TRACE )([A-Z]{1,16}) "
@@ -92,7 +93,7 @@ class Fetch(NamedTuple):
 @dataclass(slots=True, eq=False)
 class RequestFields:
     """What a header block says, and the block as targets may see it (each line ends with CRLF,
-    Content-Length is left out).
+    Content-Length and Expect are left out).
 
     `length` is None without Content-Length. `token` is a platform token, from Bearer or from the
     password of Basic. `basic` says that Authorization was Basic of any kind. `fetch` is None for
@@ -137,6 +138,12 @@ class Request:
     @property
     def has_body(self) -> bool:
         return self.fields.chunked or bool(self.length)
+
+    @property
+    def awaits_continue(self) -> bool:
+        """100-continue means nothing without a body (RFC 9110, 10.1.1), and some servers wait for
+        one then."""
+        return self.fields.expects and self.has_body
 
     @property
     def keeps_alive(self) -> bool:
@@ -234,8 +241,6 @@ class RequestReader:
             kept += _line(b"tracestate", get(b"tracestate", b""))
         if chunked:
             kept += b"Transfer-Encoding: chunked\r\n"
-        if expects:
-            kept += b"Expect: 100-continue\r\n"
         own = b"" if token else _line(b"Authorization", authorization)
         return RequestFields(
             host=_host(found),

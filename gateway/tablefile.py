@@ -111,6 +111,7 @@ class TableFile:
         self._path = path
         self._content = content
         self._changed = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def changed(self) -> None:
         self._changed.set()
@@ -125,16 +126,17 @@ class TableFile:
 
     async def write(self) -> None:
         """Write it now. Nobody waits for all of it: traffic goes on between two pieces."""
-        pieces: list[bytes] = []
-        for piece in self._content():
-            pieces.append(piece)
-            await asyncio.sleep(0)
-        try:
-            await beside(_write, self._path, pieces)
-        except OSError as error:
-            logger.error("cannot write the table", extra={"cause": repr(error)})
-            self._changed.set()
-            await asyncio.sleep(1)
+        async with self._one_at_a_time:
+            pieces: list[bytes] = []
+            for piece in self._content():
+                pieces.append(piece)
+                await asyncio.sleep(0)
+            try:
+                await beside(_write, self._path, pieces)
+            except OSError as error:
+                logger.error("cannot write the table", extra={"cause": repr(error)})
+                self._changed.set()
+                await asyncio.sleep(1)
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
