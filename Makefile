@@ -52,6 +52,7 @@ format: $(VENV)/dev ## Format the code
 generate: $(VENV)/dev ## Write what is generated from the code: AsyncAPI, OpenAPI, reference pages
 	$(BIN)/python -m deploy.generate
 	$(BIN)/python -m moorage.reference > docs/reference/cli.md
+	$(BIN)/python -m tests.integration.gateway.conformance.page
 
 lock: $(VENV)/uv ## Resolve the dependencies again and write the lock files
 	$(BIN)/uv pip compile -q --all-extras --generate-hashes --no-emit-index-url --no-header \

@@ -268,7 +268,8 @@ class ClientConnection(asyncio.Protocol):
     def finished(self, keep: bool, request_done: bool) -> None:
         """The request under way is answered."""
         self.work = None
-        self.resume(CONNECTING | TARGET_FULL)
+        if self._paused:
+            self.resume(CONNECTING | TARGET_FULL)
         if keep:
             self.next_request()
         elif request_done and not self._buffer:

@@ -37,7 +37,9 @@ class Tunnel:
         "_gate",
         "_how",
         "_pool",
+        "_received",
         "_retiring",
+        "_sent",
         "_since",
         "_target",
         "_told_client",
@@ -59,6 +61,7 @@ class Tunnel:
         self._words = _RETIRED
         self._how = "done"
         self._active = False
+        self._sent = self._received = 0
         self._since = client.loop.time()
         self._client = client
         self._target = target
@@ -86,7 +89,7 @@ class Tunnel:
             self._last_from_client(data)
             return
         self._active = True
-        self._exchange.received += len(data)
+        self._received += len(data)
         self._up.walk(data)
         self._target.transport.write(data)
 
@@ -95,7 +98,7 @@ class Tunnel:
             self._last_from_target(data)
             return
         self._active = True
-        self._exchange.sent += len(data)
+        self._sent += len(data)
         self._down.walk(data)
         self._client.transport.write(data)
 
@@ -203,6 +206,8 @@ class Tunnel:
         if pool is None:
             return
         pool.streams.discard(self)
+        self._exchange.sent += self._sent
+        self._exchange.received += self._received
         self._exchange.end_stream(self._how)
         pool.end()
 

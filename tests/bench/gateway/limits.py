@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import uvloop
 
+from gateway import handover
 from tests.bench.gateway import cores, opened
 from tests.bench.gateway.closed import CONNECTIONS, Requests, rps
 from tests.bench.gateway.opened import Answered
@@ -124,7 +125,7 @@ def measure_two_workers(
     other (locks, connections that spread unevenly). `two_cores_vs_one` says what the machine itself
     gives: two separate gateways on two cores over one of them with a core for itself.
     """
-    workers = listening(gateways.two.pid)
+    workers = list(handover.living(handover.gateway_folder(gateways.two.folder)).values())
     if len(workers) < 2 or len(cores.ALL) < 2:
         print("  there is no second worker (MOORAGE_GATEWAY_WORKERS) or core; not measured")
         return
@@ -167,12 +168,6 @@ def _loaded(
             pool.submit(requests.send, port, seconds, place, connections) for port, place in pairs
         ]
         return sum(rps(load.result()) for load in loads)
-
-
-def listening(pid: int) -> list[int]:
-    """The worker processes; who only watches over them is none of them."""
-    family = [process.pid for process in cores.descendants(pid)]
-    return family[1:] if len(family) > 2 else family
 
 
 def measure_idle_sockets(

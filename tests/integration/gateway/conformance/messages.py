@@ -354,6 +354,14 @@ EXPECTATIONS = (
         nginx=Other("It says 100 although the body is there.", says="100 200"),
     ),
     Case(
+        "Expect: without a body it is not passed on",
+        client=(get("Expect: 100-continue"),),
+        says="200",
+        app=("GET /a/",),
+        lacks=(b"Expect",),
+        nginx=Other("It says 100 by itself.", says="100 200"),
+    ),
+    Case(
         "Expect: an expectation that nobody knows",
         client=(post("Expect: coffee", "Content-Length: 5", body=b"hello"),),
         says="417 closed",

@@ -206,6 +206,7 @@ TARGETS = (
         "HTTP/2.0", get(version="2.0"), nginx=Other("It has a status for that.", says="505 closed")
     ),
     _refused("HTTP/1.2", get(version="1.2"), nginx=_taken("It takes it for HTTP/1.1, as it may.")),
+    _refused("a method in lower case", b"get /a/ HTTP/1.1\r\nHost: h\r\n\r\n"),
     _refused("a version in lower case", b"GET /a/ http/1.1\r\nHost: h\r\n\r\n"),
     _refused(
         "two spaces", b"GET  /a/ HTTP/1.1\r\nHost: h\r\n\r\n", nginx=_taken("It skips spaces.")
