@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import orjson
 
@@ -34,43 +33,8 @@ KEPT = 3
 LONGEST_PATH = 1024
 
 
-class Entry(NamedTuple):
-    """What is known of a request when it ends. `whence` is what the function of that name gives.
-    `path` has no query, which may hold secrets.
-
-    `how`: "done", "refused" (the gateway answered), "client_gone", "client_broke",
-    "target_broke", "idle", "retired" or "revoked".
-    """
-
-    at: float
-    whence: bytes
-    path: bytes
-    minor: int
-    status: int
-    received: int
-    sent: int
-    seconds: float
-    trace: bytes
-    how: str
-
-
 _FORM = b'{"time":"%b",%b,"path":%b,"received":%d,"sent":%d,"seconds":%.6f,"trace":"%b",%b}\n'
 _UNTRACED = _FORM.replace(b'"trace":"%b"', b'"trace":null%b')
-
-
-def line(entry: Entry | tuple[Any, ...], worker: str) -> bytes:
-    """The entry, or a plain tuple of the same members, as a line of JSON, its end included."""
-    at, whence, path, minor, status, received, sent, seconds, trace, how = entry
-    return (_FORM if trace else _UNTRACED) % (
-        _moment(int(at * 1000)),
-        whence,
-        orjson.dumps(path[:LONGEST_PATH].decode("latin-1")),
-        received,
-        sent,
-        seconds,
-        trace[3:35],
-        _outcome(minor, status, how, worker),
-    )
 
 
 # What repeats from request to request is formed once: this is half of what a line costs.
@@ -129,12 +93,39 @@ class AccessLog:
         self._failed = False
         self.lost = 0
 
-    def note(self, entry: Entry | tuple[Any, ...]) -> None:
-        """Take a request's entry; a plain tuple in the same order is quicker made."""
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting.append(line(entry, self._worker))
-        else:
+    def note(
+        self,
+        at: float,
+        whence: bytes,
+        path: bytes,
+        minor: int,
+        status: int,
+        received: int,
+        sent: int,
+        seconds: float,
+        trace: bytes,
+        how: str,
+    ) -> None:
+        """Take what is known of a request when it ends, as a line of JSON.
+
+        `whence` is what the function of that name gives. `path` has no query, which may hold
+        secrets. `how`: "done", "refused" (the gateway answered), "client_gone", "client_broke",
+        "target_broke", "idle", "retired" or "revoked".
+        """
+        if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
+            return
+        line = (_FORM if trace else _UNTRACED) % (
+            _moment(int(at * 1000)),
+            whence,
+            orjson.dumps(path[:LONGEST_PATH].decode("latin-1")),
+            received,
+            sent,
+            seconds,
+            trace[3:35],
+            _outcome(minor, status, how, self._worker),
+        )
+        self._waiting.append(line)
 
     async def keep(self) -> None:
         """Write what there is, a few times a second, for ever; and the rest when told to end."""

@@ -270,7 +270,9 @@ class ClientConnection(asyncio.Protocol):
         self.work = None
         if self._paused:
             self.resume(CONNECTING | TARGET_FULL)
-        if keep:
+        if keep and not self._buffer and not self._ended:
+            self.deadline = self.loop.time() + self.gate.limits.idle_seconds
+        elif keep:
             self.next_request()
         elif request_done and not self._buffer:
             self.close()

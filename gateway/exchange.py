@@ -12,7 +12,7 @@ from gateway.fields import BadHead
 from gateway.gate import Gate
 from gateway.pages import Reply
 from gateway.pools import Pool
-from gateway.requests import Request, RequestFields
+from gateway.requests import Request
 from gateway.responses import Response
 from gateway.table import Route
 from gateway.tracing import begin as begin_trace
@@ -100,14 +100,12 @@ class Exchange:
         self._body: Body | None = None
         self._largest: int | None = None
         self._request_done = True
-        fields = request.fields
-        self.trace = fields.trace or begin_trace()
-        if request.length or fields.chunked:
-            self._expect_body(fields)
+        self.trace = request.fields.trace or begin_trace()
 
-    def _expect_body(self, fields: RequestFields) -> None:
+    def _expect_body(self) -> None:
+        request = self.request
         self._request_done = False
-        self._body = ChunkedBody() if fields.chunked else LengthBody(self.request.length or 0)
+        self._body = ChunkedBody() if request.fields.chunked else LengthBody(request.length or 0)
         route = self.forward.route
         if route is not None:
             self._largest = self._gate.turnstile.body_bytes(route.limits)
@@ -128,17 +126,27 @@ class Exchange:
     def start(self, rest: Piece) -> None:
         """Begin. A small body is waited for, so that a client that dawdles does not keep an app's
         only thread; a large one is passed on as it comes."""
-        if self._request_done:
+        request = self.request
+        length = request.length or 0
+        if not request.has_body:
             if rest:
                 self._client.hold(rest)
-            self._dispatch(fresh=False)
+        elif length and len(rest) == length and not request.fields.expects:
+            # All there, as with most uploads: no body has to be followed.
+            self.received = length
+            self._pending = (rest,)
+        else:
+            self._start_with_part(rest, length)
             return
+        self._dispatch(fresh=False)
+
+    def _start_with_part(self, rest: Piece, length: int) -> None:
+        self._expect_body()
         if rest:
             self.from_client(rest)
         if self._over:
             return
-        length = self.request.length or 0
-        small = length <= self._gate.limits.held and not self.request.awaits_continue
+        small = length <= self._gate.limits.held and not self.request.fields.expects
         if self._request_done or not length or not small:
             self._dispatch(fresh=False)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.accesslog import AccessLog, Entry, whence
+from gateway.accesslog import AccessLog, whence
 from gateway.traffic import AppTraffic, Traffic
 
 if TYPE_CHECKING:
@@ -38,18 +38,16 @@ class Ledger:
         request, target = exchange.request, exchange.target
         logged = exchange.way.logged
         self.log.note(
-            (  # an `Entry`, which takes longer to make
-                time.time(),
-                logged.get(target) or logged.setdefault(target, _whence(exchange)),
-                request.path,
-                request.minor,
-                status,
-                exchange.received,
-                exchange.sent,
-                seconds,
-                exchange.trace,
-                how,
-            )
+            time.time(),
+            logged.get(target) or logged.setdefault(target, _whence(exchange)),
+            request.path,
+            request.minor,
+            status,
+            exchange.received,
+            exchange.sent,
+            seconds,
+            exchange.trace,
+            how,
         )
 
     def replied(self, request: Request, arrival: Arrival, app: str, reply: Reply) -> None:
@@ -84,18 +82,16 @@ class Ledger:
         if self.log is None:
             return
         self.log.note(
-            Entry(
-                at=time.time(),
-                whence=whence(client, app=app, method=method.decode("latin-1")),
-                path=path,
-                minor=minor,
-                status=status,
-                received=0,
-                sent=0,
-                seconds=0.0,
-                trace=trace,
-                how="refused",
-            )
+            at=time.time(),
+            whence=whence(client, app=app, method=method.decode("latin-1")),
+            path=path,
+            minor=minor,
+            status=status,
+            received=0,
+            sent=0,
+            seconds=0.0,
+            trace=trace,
+            how="refused",
         )
 
 
