@@ -175,9 +175,20 @@ class Exchange:
 
     def _choose(self) -> Pool | None:
         """The pool to use, from the table as it is now."""
-        if self.forward.route is not None:
-            route = self._gate.table.routes.get(self.forward.prefix[1:-1])
-            return None if route is None else self._choose_target(route)
+        route, table = self.forward.route, self._gate.table
+        if route is None:
+            return self._choose_process()
+        if table.version != self.way.version:
+            route = table.routes.get(self.forward.prefix[1:-1])
+            if route is None:
+                return None
+        targets = route.targets
+        if len(targets) == 1 and not self._refused:
+            only = targets[0]
+            return self._gate.pools.of(only.instance, only.address, only.proof)
+        return self._choose_target(route)
+
+    def _choose_process(self) -> Pool | None:
         known = [
             process
             for process in self._gate.table.addresses(self.forward.service)
@@ -191,13 +202,10 @@ class Exchange:
 
     def _choose_target(self, route: Route) -> Pool | None:
         of = self._gate.pools.of
-        targets, refused = route.targets, self._refused
-        if len(targets) == 1 and not refused:
-            return of(targets[0].instance, targets[0].address, targets[0].proof)
         pools = [
             of(one.instance, one.address, one.proof)
-            for one in targets
-            if one.address not in refused
+            for one in route.targets
+            if one.address not in self._refused
         ]
         now = time.monotonic()
         # When all of them fail, one that fails is better than none.
@@ -370,10 +378,11 @@ class Exchange:
             self._request_done and self.request.keeps_alive and not self._gate.stopping
         )
         self.sent = response.plain_length
+        route = self.forward.route
         head = b"%b%b%b%b\r\n" % (
             answers.start(self.forward, response),
             response.fields.length_line,
-            self._own_lines(),
+            client.secure_lines if route is None or not route.sticky else self._own_lines(),
             b"" if keep else b"Connection: close\r\n",
         )
         if len(rest) < LARGE:

@@ -170,13 +170,18 @@ class Line:
     is_read: bool
 
 
+PlainLine = tuple[bytes, bytes, bytes]
+"""Method, path and query of a request line."""
+
+
 class RequestReader:
-    """Reads request heads; remembers header blocks, and single lines, that it has read before."""
+    """Reads request heads; remembers lines and header blocks that it has read before."""
 
     def __init__(self) -> None:
         self._blocks: Memory[RequestFields] = Memory()
         self._lines: Memory[Line] = Memory()
         self._jars: Memory[Jar] = Memory()
+        self._plain: Memory[PlainLine | None] = Memory(longest=256)
 
     def read(self, head: bytes) -> Request:
         """A request from its head, the last header's CRLF included and the empty line not."""
@@ -187,14 +192,14 @@ class RequestReader:
         else:
             fields = self._blocks.recall(head[end:], self._read_fields)
             length = fields.length
-        plain = _PLAIN.fullmatch(head, 0, end)
-        if plain is not None and fields.host:
-            method, path, query = plain.groups(b"")
+        line = self._plain.recall(head[:end], _read_plain)
+        if line is not None and fields.host:
+            method, path, query = line
             return Request(method, path, query, 1, length, fields)
-        line = _LINE.fullmatch(head, 0, end)
-        if line is None:
+        found = _LINE.fullmatch(head, 0, end)
+        if found is None:
             raise BadHead("The request line is not method, target and HTTP/1.1.")
-        method, target, minor = line.groups()
+        method, target, minor = found.groups()
         return _request(method, target, 1 if minor == b"1" else 0, length, fields)
 
     def _read_with_length(self, block: bytes) -> tuple[int | None, RequestFields]:
@@ -310,6 +315,15 @@ def _check_path(path: bytes) -> None:
         raise BadHead("The path has dot segments; send the resolved path.")
     if (b"%" in path or b"\\" in path) and _FIRST_ENCODED.match(path):
         raise BadHead("The first path segment holds an encoded slash or a backslash.")
+
+
+def _read_plain(line: bytes) -> PlainLine | None:
+    """A request line that needs no second look; None if it does."""
+    found = _PLAIN.fullmatch(line)
+    if found is None:
+        return None
+    method, path, query = found.groups(b"")
+    return method, path, query
 
 
 def _read_line(text: bytes) -> Line:
