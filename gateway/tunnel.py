@@ -186,6 +186,7 @@ class Tunnel:
             self._client.close()
             return
         self._target.transport.write_eof()
+        self._told_target = True  # it will hear no more
         self._client.loop.call_later(CLOSING_SECONDS, self._close_both)
 
     def client_full(self, full: bool) -> None:

@@ -27,6 +27,10 @@ from shared.bus import Bus
 from shared.database import Database
 from shared.settings import Settings
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what runs in its background: programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def _template() -> Iterator[Layout]:

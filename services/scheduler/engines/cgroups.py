@@ -73,10 +73,12 @@ class Cgroups:
                     return True
         return False
 
-    def remove(self, instance: str) -> None:
+    def remove(self, instance: str) -> bool:
+        """Remove the instance's groups and their counters; False while something is left in one."""
         for folder in self.folders(instance):
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        return not any(folder.exists() for folder in self.folders(instance))
 
 
 def find_cgroups(name: str) -> Cgroups:

@@ -206,8 +206,12 @@ class ProcessEngine:
 
     def _forget_last(self, instance: str, folder: Path) -> None:
         """Clear what an earlier run of the instance left: its processes, its end, its counters."""
+        deadline = time.monotonic() + KILL_SECONDS
         processes.send(self._strays(instance), signal.SIGKILL)
-        self._cgroups.remove(instance)
+        # What was killed is in its group until it is reaped, and the group counts its end.
+        while not self._cgroups.remove(instance) and time.monotonic() < deadline:
+            processes.send(self._strays(instance), signal.SIGKILL)
+            time.sleep(STOP_POLL_SECONDS)
         (folder / "exit").unlink(missing_ok=True)
         os.close(os.open(folder / "instance.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
 

@@ -124,6 +124,32 @@ async def test_close_frame_waits_for_the_frame_under_way(world: World, helpers: 
     writer.close()
 
 
+async def test_a_half_closed_websocket_is_closed_with_1012_as_well(
+    world: World, helpers: Helpers
+) -> None:
+    ended = asyncio.Event()
+
+    async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await helpers.read_head(reader)
+        writer.write(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        await reader.read(-1)
+        ended.set()
+        await asyncio.Event().wait()
+
+    world.public("a")
+    world.route("a", await world.backend(listening))
+    reader, writer = await world.connect()
+    writer.write(HANDSHAKE)
+    await helpers.read_head(reader)
+    writer.write_eof()
+    await asyncio.wait_for(ended.wait(), 5)
+    world.route("a", revision=2, retiring=["a.web.1-0"])
+    end = close_frame(1012, "The app has moved to another instance; connect again.", masked=False)
+    assert await asyncio.wait_for(reader.read(-1), 5) == end
+    await helpers.until(lambda: "a.web.1-0" in drained(world))
+    writer.close()
+
+
 async def test_requests_under_way_finish_before_the_report(world: World, helpers: Helpers) -> None:
     release = asyncio.Event()
 

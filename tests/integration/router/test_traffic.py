@@ -132,7 +132,7 @@ async def test_an_app_begins_with_what_the_platform_has(router: Router) -> None:
     answer = (await router.get(router.owner)).json()
     assert answer["app"] == "sales"
     assert answer["limits"].keys() == LIMITS.keys()
-    assert answer["limits"]["concurrent"] == {"value": 1000, "default": True, "ceiling": 100}
+    assert answer["limits"]["concurrent"] == {"value": 5000, "default": True, "ceiling": 100}
     assert answer["limits"]["body_bytes"] == {"value": None, "default": True, "ceiling": None}
     assert answer["limits"]["idle_seconds"]["value"] == 3600
     assert answer["isolated"] == {"value": False, "default": True}
