@@ -128,6 +128,8 @@ async def test_a_half_closed_websocket_is_closed_with_1012_as_well(
     world: World, helpers: Helpers
 ) -> None:
     ended = asyncio.Event()
+    failures: list[Any] = []
+    world.loop.set_exception_handler(lambda _, context: failures.append(context))
 
     async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await helpers.read_head(reader)
@@ -148,6 +150,7 @@ async def test_a_half_closed_websocket_is_closed_with_1012_as_well(
     assert await asyncio.wait_for(reader.read(-1), 5) == end
     await helpers.until(lambda: "a.web.1-0" in drained(world))
     writer.close()
+    assert not failures
 
 
 async def test_requests_under_way_finish_before_the_report(world: World, helpers: Helpers) -> None:
