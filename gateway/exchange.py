@@ -413,7 +413,8 @@ class Exchange:
         )
         if answer is None:
             self._client.transport.write(head)
-            self._complete(rest)
+            # Some apps send the body that they have named, late: it must answer nobody else.
+            self._complete(rest, reusable=not response.names_body)
             return
         self._answer = answer
         if response.fields.event_stream and self._pool is not None:
@@ -468,7 +469,7 @@ class Exchange:
 
     # -- the end
 
-    def _complete(self, rest: Piece) -> None:
+    def _complete(self, rest: Piece, reusable: bool = True) -> None:
         """The answer is complete; bytes after it make the connection unusable."""
         connection, self._connection = self._connection, None
         assert connection is not None
@@ -479,7 +480,8 @@ class Exchange:
         now = time.monotonic()
         pool = connection.pool
         pool.failures = 0
-        if not rest and self._request_done and self._response.keeps_alive and connection.is_open:
+        reusable = reusable and not rest and self._response.keeps_alive and connection.is_open
+        if reusable and self._request_done:
             connection.idle_since = now
             pool.give_back(connection)
         elif self._request_done:

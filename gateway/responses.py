@@ -52,9 +52,13 @@ class ResponseFields:
 class Response:
     """A response head; `reason` may be empty. `starts` is for `answers`, which forms the beginning
     of an answer once for all that are alike. `plain_length` is -1, unless the body (of any request
-    but HEAD) is simply as long as Content-Length says."""
+    but HEAD) is simply as long as Content-Length says. `names_body` is for answers that have none
+    (to HEAD, or 204 and 304): the header says that there is more than nothing."""
 
-    __slots__ = ("fields", "keeps_alive", "minor", "plain_length", "reason", "starts", "status")
+    __slots__ = (
+        "fields", "keeps_alive", "minor", "names_body", "plain_length", "reason", "starts",
+        "status",
+    )  # fmt: skip
 
     def __init__(self, status: int, reason: bytes, minor: int, fields: ResponseFields) -> None:
         self.status = status
@@ -63,6 +67,7 @@ class Response:
         self.fields = fields
         self.keeps_alive = minor == 1 and not fields.close
         self.starts: list[bytes] = [b"", b"", b""]
+        self.names_body = fields.chunked or bool(fields.length)
         bodiless = status in (204, 304) or fields.event_stream or fields.length is None
         self.plain_length = -1 if bodiless else fields.length
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.embedded.layout import CHECKOUT
 from tests.integration.gateway.fleet import free_port
 
-_APP = "tests.integration.gateway.malformed.app"
+_APP = "tests.integration.gateway.smuggling.app"
 COMMANDS: dict[str, Callable[[int], list[str]]] = {
     "uvicorn": lambda port: [
         "uvicorn", f"{_APP}:asgi", "--port", str(port), "--log-level", "critical",
