@@ -30,12 +30,17 @@ class FrameWalker:
 
     def walk(self, data: bytes) -> None:
         """Follow `data`, all of which is passed on."""
-        if not self._skip and not self._head and _is_short_frame(data):
+        size = len(data)
+        if self._skip >= size and not self._head:
+            self._skip -= size
             return
-        if self._skip >= len(data) and not self._head:
-            self._skip -= len(data)
+        if self._skip or self._head or size < 2 or data[0] & 0x0F == CLOSE:
+            self._follow(data, stop_between=False)
             return
-        self._follow(data, stop_between=False)
+        # One whole frame of less than 126 bytes, as most are, needs no more than this look at it.
+        second = data[1]
+        if size != (second - 0x80 + 6 if second & 0x80 else second + 2) or second & 0x7F > 125:
+            self._follow(data, stop_between=False)
 
     def walk_to_boundary(self, data: bytes) -> int:
         """Follow `data` up to the first place between two frames; how many bytes that is."""
@@ -79,14 +84,6 @@ class FrameWalker:
         if data[start] & 0x0F == CLOSE:
             self.closed = True
         return head + length
-
-
-def _is_short_frame(data: bytes) -> bool:
-    """Is it one whole frame of less than 126 bytes, as most are, and no close frame?"""
-    if len(data) < 2 or data[0] & 0x0F == CLOSE:
-        return False
-    second = data[1]
-    return len(data) == (second - 0x80 + 6 if second & 0x80 else second + 2) and second & 0x7F < 126
 
 
 def close_frame(code: int, reason: str, masked: bool) -> bytes:

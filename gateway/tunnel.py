@@ -42,6 +42,8 @@ class Tunnel:
         "_sent",
         "_since",
         "_target",
+        "_to_client",
+        "_to_target",
         "_told_client",
         "_told_target",
         "_up",
@@ -65,6 +67,8 @@ class Tunnel:
         self._since = client.loop.time()
         self._client = client
         self._target = target
+        self._to_client = client.transport.write
+        self._to_target = target.transport.write
         self._pool: Pool | None = pool
         self._up = FrameWalker()
         self._down = FrameWalker()
@@ -91,7 +95,7 @@ class Tunnel:
         self._active = True
         self._received += len(data)
         self._up.walk(data)
-        self._target.transport.write(data)
+        self._to_target(data)
 
     def from_target(self, data: bytes) -> None:
         if self._retiring:
@@ -100,7 +104,7 @@ class Tunnel:
         self._active = True
         self._sent += len(data)
         self._down.walk(data)
-        self._client.transport.write(data)
+        self._to_client(data)
 
     # -- the end in good order
 
