@@ -6,23 +6,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import uv
+import uv as uv_package
 
-from services.builder import leftovers
+from services.builder import leftovers, workshops
 from services.builder.api import application
 from services.builder.builds import Builds, Terms
 from services.builder.handlers import HANDLERS
-from services.builder.recipe import Kitchen, cook, furnish
+from services.builder.recipe import Kitchen, cook
 from services.builder.settings import BuilderSettings
 from services.builder.source import Limits
 from services.builder.uv import Uv
 from shared.bus import Bus
 from shared.identity import Callers
-from shared.logs import get_logger
 from shared.process import Ground, Service
-from shared.sandbox import find_sandbox
-
-logger = get_logger(__name__)
 
 
 @asynccontextmanager
@@ -43,7 +39,8 @@ async def build(ground: Ground) -> AsyncIterator[Service]:
             timeout=settings.builder_timeout_seconds,
         ),
     )
-    tidy = partial(leftovers.keep_clear, ground.database, home, settings.builder_tidy_seconds)
+    every = settings.builder_tidy_seconds
+    tidy = partial(leftovers.keep_clear, ground.database, home, kitchen.workshop, every)
     callers = Callers(ground.bus.bucket("signing-keys"))
     served = application(ground.database, callers)
     yield Service(
@@ -56,13 +53,10 @@ async def build(ground: Ground) -> AsyncIterator[Service]:
 
 def make_kitchen(settings: BuilderSettings, bus: Bus) -> Kitchen:
     """What builds work with, as the settings and this machine have it."""
-    sandbox = find_sandbox(settings.builder_sandbox_uid)
-    logger.info("sandbox found", extra={"sandbox": sandbox.level})
-    return furnish(
-        settings.home.resolve(),
-        bus.objects,
-        Limits(settings.builder_source_mb * 2**20, settings.builder_source_files),
-        Uv(Path(uv.find_uv_bin()), os.environ),
-        sandbox,
-        settings.builder_memory_mb,
+    uv = Uv(Path(uv_package.find_uv_bin()), os.environ)
+    return Kitchen(
+        objects=bus.objects,
+        limits=Limits(settings.builder_source_mb * 2**20, settings.builder_source_files),
+        uv=uv,
+        workshop=workshops.make(settings, uv),
     )

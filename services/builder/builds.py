@@ -15,7 +15,7 @@ from typing import Any
 
 from services.builder import store
 from services.builder.build_log import BuildLog
-from services.builder.environments import Job
+from services.builder.jobs import Job
 from services.builder.recipe import Result
 from services.builder.store import Build
 from shared import telemetry
@@ -221,7 +221,7 @@ async def rescue_abandoned(database: Database) -> None:
 async def _written(tx: Any, build: Build, outcome: Result | str) -> bool:
     if isinstance(outcome, str):
         return await store.fail(tx, build, outcome)
-    return await store.succeed(tx, build, outcome.image.digest, outcome.plan.framework.kind)
+    return await store.succeed(tx, build, outcome.image, outcome.plan.framework.kind)
 
 
 def _event(build: Build, outcome: Result | str) -> EventData:
@@ -233,7 +233,7 @@ def _event(build: Build, outcome: Result | str) -> EventData:
         app=build.app,
         deploy_id=build.deploy_id,
         build_id=build.id,
-        image=outcome.image.digest,
+        image=outcome.image,
         kind=outcome.plan.framework.kind,
         process_types=outcome.plan.process_types,
         commit=build.commit,

@@ -9,33 +9,21 @@ a wheel, everything is installed again inside the sandbox, with a cache of the a
 code that builds a package can write whatever it likes into the cache it is given.
 """
 
-import hashlib
-import json
 import os
-import re
 import shutil
-import sys
-import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.builder import child, complaints
-from services.builder.dependencies import Dependencies
+from services.builder.installing import Output, say_what, write_inputs
 from services.builder.interpreters import Interpreter
-from services.builder.requirements import located, normalise
+from services.builder.jobs import Job, Wanted
+from services.builder.requirements import normalise
 from services.builder.uv import Uv
 from shared.errors import Invalid
 from shared.sandbox import Sandbox, View
-
-FORMAT = 1
-SERVERS = {"gunicorn": "27.0.1", "uvicorn": "0.54.0"}
-"""The servers that are added where an app needs one and names none, at versions we tried."""
-
-Say = Callable[[str], None]
-_RESOLVED = re.compile(r"Resolved (\d+) packages?")
-_NOISE = re.compile(r"^(Using C?Python|Prepared|Installed| +Downloaded| [+~-]) ")
 
 
 @dataclass(frozen=True)
@@ -53,47 +41,18 @@ class Environment:
     def has(self, distribution: str) -> bool:
         return distribution_in(self.packages, distribution) is not None
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """What an environment is made of."""
-
-    dependencies: Dependencies
-    servers: tuple[str, ...]
-    interpreter: Interpreter
-
-    @property
-    def added(self) -> list[str]:
-        """Requirements for servers that the app itself does not name, pinned."""
-        named = self.dependencies.requirements.names
-        return [f"{name}=={SERVERS[name]}" for name in self.servers if name not in named]
-
-    def digest(self, uv_version: str, index: dict[str, str]) -> str:
-        """SHA-256 over everything that decides what gets installed."""
-        requirements = self.dependencies.requirements
-        inputs = {
-            "format": FORMAT,
-            "lines": requirements.lines,
-            "constraints": requirements.constraints,
-            "wheels": requirements.digests,
-            "added": self.added,
-            "python": [self.interpreter.executable, self.interpreter.version],
-            "platform": [sysconfig.get_platform(), sys.implementation.cache_tag],
-            "uv": uv_version,
-            "index": sorted(index.items()),
-        }
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Job:
-    """The build that an environment is for. `name` is unlike that of any other attempt."""
-
-    name: str
-    app: str
-    work: Path
-    say: Say
-    timeout: float
+    def modules_of(self, distributions: Iterable[str]) -> set[str]:
+        """The modules that these distributions install, as their own records say."""
+        found: set[str] = set()
+        for name in distributions:
+            folder = distribution_in(self.packages, name)
+            if folder is None or not (folder / "RECORD").is_file():
+                continue
+            for line in (folder / "RECORD").read_text(errors="replace").splitlines():
+                first, _, rest = line.partition(",")[0].partition("/")
+                if rest == "__init__.py" and first.isidentifier():
+                    found.add(first)
+        return found
 
 
 class Environments:
@@ -123,7 +82,7 @@ class Environments:
     async def _build(self, target: Environment, wanted: Wanted, job: Job) -> None:
         started = time.monotonic()
         temporary = Environment(target.digest, self.folder / f".{job.name}", target.interpreter)
-        _say_what(wanted, job.say)
+        say_what(wanted, job.say)
         try:
             await self._install(temporary, wanted, job)
             (temporary.path / "ready").write_text(f"{target.digest}\n")
@@ -133,7 +92,7 @@ class Environments:
         job.say(f"       Installed in {time.monotonic() - started:.1f} s")
 
     async def _install(self, environment: Environment, wanted: Wanted, job: Job) -> None:
-        arguments = _write_inputs(wanted, job.work)
+        arguments = write_inputs(wanted, job.work / "inputs", job.work / "code")
         output = Output(job.say, hold_errors=True)
         await self._make_venv(environment, job)
         shared = self._uv.environment(self._caches / "shared")
@@ -205,7 +164,7 @@ class Environments:
         return [program, "pip", "install", "--python", str(environment), *arguments]
 
     async def _run(
-        self, command: list[str], settings: dict[str, str], output: "Output", job: Job
+        self, command: list[str], settings: dict[str, str], output: Output, job: Job
     ) -> int:
         return await child.run(
             command,
@@ -215,35 +174,6 @@ class Environments:
             timeout=job.timeout,
             memory_mb=self._memory_mb,
         )
-
-
-class Output:
-    """Lines of uv: kept to understand a failure, shown to the pusher without the noise."""
-
-    def __init__(self, say: Say, hold_errors: bool = False) -> None:
-        self._say = say
-        self._hold_errors = hold_errors
-        self._held: list[str] = []
-        self._lines: list[str] = []
-
-    def __call__(self, line: str) -> None:
-        if len(self._lines) < 2000:
-            self._lines.append(line)
-        if self._held or (self._hold_errors and line.startswith("error:")):
-            self._held.append(line)
-        elif found := _RESOLVED.match(line):
-            self._say(f"-----> Installing {found.group(1)} packages")
-        elif not _NOISE.match(line):
-            self._say(f"       {line.strip()}")
-
-    def release(self) -> None:
-        """Say the errors that were held back until it was known whether they matter."""
-        for line in self._held:
-            self._say(f"       {line}")
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self._lines)
 
 
 def distribution_in(packages: Path, distribution: str) -> Path | None:
@@ -270,33 +200,6 @@ def site_view(site: dict[str, str]) -> dict[str, Path]:
 
 def _in_system(path: Path) -> bool:
     return path.is_relative_to("/usr") or path.is_relative_to("/etc/ssl")
-
-
-def _say_what(wanted: Wanted, say: Say) -> None:
-    say(f"-----> Resolving {wanted.dependencies.file} for Python {wanted.interpreter.version}")
-    for server in wanted.added:
-        say(f"       Adding {server}, which {wanted.dependencies.file} does not name")
-
-
-def _write_inputs(wanted: Wanted, work: Path) -> list[str]:
-    """Write what uv is to read; the arguments that name it."""
-    requirements = wanted.dependencies.requirements
-    folder = work / "inputs"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [located(line, requirements, work / "code") for line in requirements.lines]
-    arguments = ["--requirement", str(_write(folder / "requirements.txt", lines))]
-    if wanted.added:
-        # A file of its own: lines with hashes would ask for hashes here too.
-        arguments += ["--requirement", str(_write(folder / "added.txt", wanted.added))]
-    if requirements.constraints:
-        constraints = _write(folder / "constraints.txt", requirements.constraints)
-        arguments += ["--constraint", str(constraints)]
-    return arguments
-
-
-def _write(path: Path, lines: list[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from services.builder.detect import Plan
-from services.builder.environments import Environment
 
 
 @dataclass(frozen=True)
@@ -24,22 +23,6 @@ class Image:
     digest: str
     path: Path
     existed: bool
-
-
-def manifest_of(plan: Plan, source: str, environment: Environment) -> dict[str, Any]:
-    """What an engine has to know to run the app."""
-    framework = plan.framework
-    return {
-        "kind": framework.kind,
-        "environment": environment.digest,
-        "source": source,
-        "process_types": plan.process_types,
-        "health": framework.health.document(),
-        "prefix_mode": framework.prefix_mode,
-        "prefix_env": framework.prefix_env,
-        "sticky": framework.sticky,
-        "python": environment.interpreter.minor,
-    }
 
 
 def canonical(manifest: dict[str, Any]) -> bytes:

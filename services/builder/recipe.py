@@ -9,25 +9,22 @@ from services.builder import images, source
 from services.builder.dependencies import Dependencies, read_dependencies
 from services.builder.detect import Plan, detect
 from services.builder.detect.code import imported_names
-from services.builder.environments import Environment, Environments, Job, Wanted
-from services.builder.images import Image, Images
-from services.builder.interpreters import Interpreter, Interpreters, PythonRequest
+from services.builder.interpreters import Interpreter, PythonRequest
+from services.builder.jobs import Job, Wanted
 from services.builder.source import Limits
-from services.builder.syntax import check_syntax
 from services.builder.uv import Uv
-from services.builder.warmup import WarmUp, top_level_modules
+from services.builder.workshops.protocol import Environment, Workshop
 from shared.bus import ObjectStore
 from shared.errors import Invalid, NotFound, Unavailable
-from shared.sandbox import Sandbox
 
 RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a successful build gives."""
+    """What a successful build gives: the image's digest, and what was found out about the app."""
 
-    image: Image
+    image: str
     plan: Plan
 
 
@@ -35,29 +32,10 @@ class Result:
 class Kitchen:
     """What every build works with."""
 
-    home: Path
     objects: ObjectStore
     limits: Limits
     uv: Uv
-    interpreters: Interpreters
-    environments: Environments
-    warm_up: WarmUp
-    images: Images
-
-
-def furnish(
-    home: Path, objects: ObjectStore, limits: Limits, uv: Uv, sandbox: Sandbox, memory_mb: int
-) -> Kitchen:
-    return Kitchen(
-        home=home,
-        objects=objects,
-        limits=limits,
-        uv=uv,
-        interpreters=Interpreters(uv),
-        environments=Environments(home, uv, sandbox, memory_mb),
-        warm_up=WarmUp(sandbox, memory_mb),
-        images=Images(home),
-    )
+    workshop: Workshop
 
 
 async def cook(kitchen: Kitchen, digest: str, job: Job) -> Result:
@@ -67,27 +45,22 @@ async def cook(kitchen: Kitchen, digest: str, job: Job) -> Result:
     afterwards.
     """
     started = time.monotonic()
+    workshop = kitchen.workshop
     job.work.mkdir(parents=True)
     try:
         code = job.work / "code"
         await _fetch(kitchen, digest, job.work / "source.tar", code)
         plan, dependencies = await _look(kitchen, code, job)
-        wanted = Wanted(dependencies, plan.servers, await _python(kitchen, dependencies, job))
+        wanted = Wanted(dependencies, plan.servers, await _python(workshop, dependencies, job))
         if plan.entry:
-            await check_syntax(wanted.interpreter, code, plan.entry)
-        environment = await kitchen.environments.ensure(wanted, job)
+            await workshop.check_syntax(wanted.interpreter, code, plan.entry)
+        environment = await workshop.environment(wanted, job)
         _check_framework(plan, environment, dependencies)
-        await kitchen.warm_up.run(environment, _modules(plan, wanted, environment, code), job)
-        image = await asyncio.to_thread(
-            kitchen.images.make,
-            code,
-            images.manifest_of(plan, digest, environment),
-            plan,
-            job.name,
-        )
+        await workshop.warm(environment, _modules(plan, wanted, environment, code), job)
+        image = await workshop.image(code, plan, digest, environment, job)
     finally:
         await asyncio.shield(asyncio.to_thread(images.remove, job.work))
-    job.say(f"-----> Built {image.digest[7:19]} in {time.monotonic() - started:.1f} s")
+    job.say(f"-----> Built {image[7:19]} in {time.monotonic() - started:.1f} s")
     return Result(image, plan)
 
 
@@ -113,9 +86,9 @@ async def _look(kitchen: Kitchen, code: Path, job: Job) -> tuple[Plan, Dependenc
     return plan, await read_dependencies(code, kitchen.uv)
 
 
-async def _python(kitchen: Kitchen, dependencies: Dependencies, job: Job) -> Interpreter:
+async def _python(workshop: Workshop, dependencies: Dependencies, job: Job) -> Interpreter:
     request = dependencies.python
-    interpreter = await kitchen.interpreters.find(request)
+    interpreter = await workshop.interpreter(request)
     if _patch_differs(request, interpreter.version):
         assert request
         job.say(
@@ -146,4 +119,4 @@ def _modules(plan: Plan, wanted: Wanted, environment: Environment, code: Path) -
 
 def _own(environment: Environment, asked: set[str]) -> set[str]:
     # Of a lock file's hundreds of names the code's own imports say enough.
-    return top_level_modules(environment, asked) if len(asked) <= 50 else set()
+    return environment.modules_of(asked) if len(asked) <= 50 else set()

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from services.builder import child
-from services.builder.environments import Environment, Job, distribution_in, interpreter_view
+from services.builder.environments import Environment, interpreter_view
+from services.builder.jobs import Job
 from shared.errors import Invalid
 from shared.sandbox import Sandbox, View
 
@@ -108,20 +109,6 @@ def _parts(modules: list[str]) -> list[list[str]]:
     halves = (packages[0::2], packages[1::2])
     parts = [[name for name in modules if name.partition(".")[0] in half] for half in halves]
     return [part for part in parts if part]
-
-
-def top_level_modules(environment: Environment, distributions: Iterable[str]) -> set[str]:
-    """The modules that these distributions install, as their own records say."""
-    found: set[str] = set()
-    for name in distributions:
-        folder = distribution_in(environment.packages, name)
-        if folder is None or not (folder / "RECORD").is_file():
-            continue
-        for line in (folder / "RECORD").read_text(errors="replace").splitlines():
-            first, _, rest = line.partition(",")[0].partition("/")
-            if rest == "__init__.py" and first.isidentifier():
-                found.add(first)
-    return found
 
 
 def _exists(environment: Environment, module: str) -> bool:

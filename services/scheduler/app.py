@@ -43,3 +43,4 @@ async def build(ground: Ground) -> AsyncGenerator[Service]:
             reconciler.housekeep,
         ],
     )
+    await engine.close()

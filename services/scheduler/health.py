@@ -14,12 +14,18 @@ REQUEST_SECONDS = 5.0
 LARGEST_ANSWER = 4 * 1024 * 1024
 
 
-async def answers(manifest: ImageManifest, app: str, port: int, host: str) -> str | None:
-    """None when the app at `port` is healthy, else what is wrong, as half a sentence."""
+Address = tuple[str, int]
+
+
+async def answers(manifest: ImageManifest, app: str, address: Address, name: str) -> str | None:
+    """None when the app at `address` is healthy, else what is wrong, as half a sentence.
+
+    `name` is the platform's own, for apps that look at Host.
+    """
     path = manifest.health.path.format(app=app)
     try:
         status, headers, body = await asyncio.wait_for(
-            get(port, path, host, f"/{app}" if manifest.prefix_mode == "strip" else None),
+            get(address, path, name, f"/{app}" if manifest.prefix_mode == "strip" else None),
             REQUEST_SECONDS,
         )
     except ConnectionRefusedError:
@@ -46,15 +52,15 @@ def judge(expect: Any, path: str, status: int, headers: dict[str, str], body: by
 
 
 async def get(
-    port: int, path: str, host: str, prefix: str | None
+    address: Address, path: str, name: str, prefix: str | None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (lower-case names) and body of one GET to 127.0.0.1:`port`.
+    """Status, headers (lower-case names) and body of one GET.
 
     Raises `OSError`, `EOFError` or `ValueError` when there is no proper answer.
     """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=256 * 1024)
+    reader, writer = await asyncio.open_connection(*address, limit=256 * 1024)
     try:
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Accept: */*", "Connection: close"]
+        lines = [f"GET {path} HTTP/1.1", f"Host: {name}", "Accept: */*", "Connection: close"]
         if prefix:
             lines.append(f"X-Forwarded-Prefix: {prefix}")
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())

@@ -120,7 +120,11 @@ class Operations:
             image=release["image"],
             command="",
             environment=environment_of(
-                one_off, manifest.prefix_env, config.values, self._starter.settings.public_url
+                one_off,
+                manifest.prefix_env,
+                config.values,
+                self._starter.settings.public_url,
+                self._starter.engine.bind,
             ),
             port=None,
             limits=limits_of(self._starter.settings),

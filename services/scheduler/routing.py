@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.scheduler import store
-from services.scheduler.engines.protocol import proof_of
+from services.scheduler.engines.protocol import host_of, proof_of
 from shared.database import outbox
 from shared.events import new_event
 from shared.events.catalogue import RouteState, Target, TargetsChanged
@@ -42,7 +42,7 @@ def routing_of(app: Any, instances: Sequence[Any], manifest: dict[str, Any]) -> 
 def _target(row: Any) -> dict[str, str]:
     return {
         "instance": row["instance"],
-        "address": f"127.0.0.1:{row['port']}",
+        "address": f"{host_of(row['reference'])}:{row['port']}",
         "proof": proof_of(row["reference"]),
     }
 

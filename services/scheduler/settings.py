@@ -1,9 +1,9 @@
 """What an operator may set for the scheduler."""
 
-from shared.settings import Settings
+from shared.docker.settings import DockerSettings
 
 
-class SchedulerSettings(Settings):
+class SchedulerSettings(DockerSettings):
     """Settings of the scheduler; times in seconds."""
 
     engine: str = "process"

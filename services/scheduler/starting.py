@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from services.scheduler import health, store
 from services.scheduler.config import Config, ConfigReader
 from services.scheduler.engines.protocol import (
+    LOOPBACK,
     Engine,
     ImageManifest,
     InstanceSpec,
     Limits,
+    host_of,
 )
 from services.scheduler.environment import environment_of
 from services.scheduler.settings import SchedulerSettings
@@ -86,7 +88,8 @@ class Starter:
 
     async def _port_is_lost(self, instance: Any) -> bool:
         """Has somebody else the port? The instance itself may, when its start is done again."""
-        if instance["port"] is None or port_is_free(instance["port"]):
+        port = instance["port"]
+        if port is None or not self.engine.shares_network or port_is_free(port):
             return False
         return instance["instance"] not in await self.engine.adopt()
 
@@ -135,7 +138,11 @@ class Starter:
             image=release["image"],
             command=manifest.process_types[instance["process_type"]],
             environment=environment_of(
-                instance, manifest.prefix_env, config.values, settings.public_url
+                instance,
+                manifest.prefix_env,
+                config.values,
+                settings.public_url,
+                self.engine.bind,
             ),
             port=instance["port"],
             limits=limits_of(settings),
@@ -146,14 +153,33 @@ class Starter:
         port = instance["port"]
         if port is None:
             return None if waited >= WORKER_STEADY_SECONDS else "it has only just started"
-        host = urlsplit(self.settings.public_url).netloc
-        wrong = await health.answers(manifest, instance["app"], port, host)
-        if wrong is None and port not in await self._ports(instance):
-            return f"something else on this machine answers on port {port}"
-        return wrong
+        name = urlsplit(self.settings.public_url).netloc
+        address = host_of(instance["reference"]), port
+        wrong = await health.answers(manifest, instance["app"], address, name)
+        if wrong or not self.engine.shares_network or port in await self._ports(instance):
+            return wrong
+        return f"something else on this machine answers on port {port}"
 
     async def _ports(self, instance: Any) -> list[int]:
         return [port for _, port in await self.engine.listening(instance["reference"])]
+
+    async def _elsewhere(self, instance: Any) -> str:
+        """What the app listens on, if it is not what it must listen on, as half a sentence."""
+        port, bind = instance["port"], self.engine.bind
+        found = await self.engine.listening(instance["reference"])
+        if not found:
+            return ""
+        if port not in [other for _, other in found]:
+            return (
+                f"on port {found[0][1]} and must listen on the one in the environment variable "
+                f"PORT ({port})"
+            )
+        if bind != LOOPBACK and (LOOPBACK, port) in found:
+            return (
+                f"on {LOOPBACK} and must listen on the address in the environment variable "
+                f"HOST ({bind})"
+            )
+        return ""
 
     async def _ended(self, instance: Any, status: Any) -> NotHealthy:
         lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
@@ -172,14 +198,10 @@ class Starter:
 
     async def _silent(self, instance: Any, wrong: str) -> NotHealthy:
         lines = await self.engine.last_lines(instance["instance"], LAST_LINES)
-        port = instance["port"]
-        others = await self._ports(instance)
         seconds = f"{self.settings.health_timeout:.0f} s"
-        if others and port not in others:
+        if elsewhere := await self._elsewhere(instance):
             return NotHealthy(
-                f"The app listens on port {others[0]} and must listen on the one in the "
-                f"environment variable PORT ({port}); nothing answered there within {seconds}.",
-                lines,
+                f"The app listens {elsewhere}; nothing answered there within {seconds}.", lines
             )
         return NotHealthy(f"The app did not get healthy within {seconds}: {wrong}.", lines)
 

@@ -7,8 +7,6 @@ LD_PRELOAD of the app's own would be obeyed there. It is in no command line eith
 """
 
 import os
-import re
-import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 
 from services.scheduler.engines.protocol import Limits
 from services.scheduler.engines.seccomp import seccomp_program
-from shared.errors import Invalid
+from shared.exports import exports
 from shared.sandbox import Sandbox, View
 
 MARK = "MOORAGE_MARK"
@@ -58,8 +56,6 @@ unset settings
 "$@"
 exit $?
 """
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -120,15 +116,7 @@ class Launch:
         return _text(self.limits.processes) if alone else ""
 
     def _settings(self) -> bytes:
-        pairs = {**self.environment, MARK: self.mark}.items()
-        for name, _ in pairs:
-            if not _NAME.fullmatch(name):
-                raise Invalid(
-                    f"'{name[:80]}' cannot be the name of a config var; use letters, digits and "
-                    "underscores, beginning with a letter."
-                )
-        words = (f"{name}={shlex.quote(value)}" for name, value in pairs)
-        return f"export {' '.join(words)}".encode()
+        return exports({**self.environment, MARK: self.mark})
 
 
 @dataclass(frozen=True)

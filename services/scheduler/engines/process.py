@@ -27,17 +27,17 @@ from services.scheduler.engines import logfiles, processes
 from services.scheduler.engines.cgroups import find_cgroups
 from services.scheduler.engines.launch import MARK, Launch
 from services.scheduler.engines.protocol import (
+    LOOPBACK,
     ImageManifest,
     InstanceSpec,
     Reference,
     Stats,
     Status,
 )
+from services.scheduler.engines.users import FIRST_UID, uid_of
 from shared.errors import Invalid, NotFound, Unavailable
 from shared.sandbox import Sandbox, View, find_sandbox, reachable
 
-FIRST_UID, UIDS = 200_000, 50_000
-"""Users of apps where the platform runs as root: one for each, none of them in /etc/passwd."""
 STOP_POLL_SECONDS = 0.03
 NOTE_SECONDS = 5.0
 
@@ -69,6 +69,8 @@ class ProcessEngine:
     """Runs instances as processes of this machine, below one data folder."""
 
     name = "process"
+    bind = LOOPBACK
+    shares_network = True
 
     def __init__(self, home: Path, bubblewrap: bool = True, landlock: bool = True) -> None:
         self._home = Path(home)
@@ -90,8 +92,7 @@ class ProcessEngine:
 
     async def start(self, spec: InstanceSpec) -> Reference:
         folder = self._run / spec.instance
-        running = self._noted(folder)
-        if running and self._alive(running):
+        if running := self._running(folder):
             return running
         manifest = await self.image(spec.image)
         return await asyncio.to_thread(self._start, spec, manifest, folder)
@@ -191,18 +192,27 @@ class ProcessEngine:
             with suppress(FileNotFoundError):  # its app was deleted meanwhile
                 await asyncio.to_thread(logfiles.trim, log)
 
+    async def close(self) -> None:
+        return
+
     def _start(self, spec: InstanceSpec, manifest: ImageManifest, folder: Path) -> Reference:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         with _held(folder / "lock"):
-            running = self._noted(folder)
-            if running and self._alive(running):
+            if running := self._running(folder):
                 return running
             self._own_folders(spec, manifest)
             self._forget_last(spec.instance, folder)
             command = ["/bin/sh", "-c", spec.command]
             launch = self._launch(spec, manifest, command, outlives=True)
             return self._spawn(launch, spec, folder)
+
+    def _running(self, folder: Path) -> Reference | None:
+        """The run that is noted in a folder, unless it has ended or is about to."""
+        noted = self._noted(folder)
+        if noted and self._exit_code(folder) is None and self._alive(noted):
+            return noted
+        return None
 
     def _forget_last(self, instance: str, folder: Path) -> None:
         """Clear what an earlier run of the instance left: its processes, its end, its counters."""
@@ -280,8 +290,7 @@ class ProcessEngine:
         """The sandbox with the app's own user, where we are root."""
         if self._sandbox.uid is None:
             return self._sandbox
-        number = int.from_bytes(hashlib.sha256(app.encode()).digest()[:4]) % UIDS
-        return Sandbox(self._sandbox.level, FIRST_UID + number)
+        return Sandbox(self._sandbox.level, uid_of(app))
 
     def _own_folders(self, spec: InstanceSpec, manifest: ImageManifest) -> None:
         data, logs = (self._home / "apps" / spec.app / name for name in ("data", "logs"))

@@ -98,6 +98,14 @@ whose addresses need no proof leaves it out.
 """
 
 
+LOOPBACK = "127.0.0.1"
+
+
+def host_of(reference: Reference | None) -> str:
+    """Where the gateway reaches an instance: the reference's member "host", else this machine."""
+    return (reference or {}).get("host", LOOPBACK)
+
+
 def proof_of(reference: Reference | None) -> str:
     """The proof in a reference, empty where there is none."""
     return (reference or {}).get("proof", "")
@@ -111,6 +119,10 @@ class Engine(Protocol):
     """How far instances are locked in, in one word."""
     warning: str
     """What that level does not contain, in one sentence; empty when there is nothing to warn of."""
+    bind: str
+    """The address that apps must listen on so that the gateway reaches them."""
+    shares_network: bool
+    """Do instances share this machine's ports, among themselves and with everything else?"""
 
     async def image(self, digest: str) -> ImageManifest:
         """The manifest of an image. Raises `NotFound`."""
@@ -173,4 +185,8 @@ class Engine(Protocol):
 
     async def housekeep(self) -> None:
         """Tidy up: called on a clock."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds; the instances run on."""
         ...

@@ -11,12 +11,15 @@ import pytest
 
 from services.builder import leftovers, store
 from services.builder.builds import Builds, Terms, rescue_abandoned
-from services.builder.environments import Job
 from services.builder.handlers import HANDLERS
+from services.builder.jobs import Job
+from services.builder.uv import Uv
+from services.builder.workshops.process import ProcessWorkshop
 from shared.database import Database
 from shared.errors import Invalid
 from shared.events import EventData, new_event
 from shared.events.catalogue import AppDeleted, PushCancelled
+from shared.sandbox import find_sandbox
 from tests.integration.builder.pushes import build_of, ended, eventually, published, pushed
 
 pytestmark = pytest.mark.asyncio
@@ -62,7 +65,7 @@ class Cook:
         if self.error:
             raise self.error
         plan = SimpleNamespace(framework=SimpleNamespace(kind="dash"), process_types={"web": "run"})
-        return SimpleNamespace(image=SimpleNamespace(digest="sha256:abc"), plan=plan)
+        return SimpleNamespace(image="sha256:abc", plan=plan)
 
 
 @asynccontextmanager
@@ -266,7 +269,9 @@ async def test_left_overs_of_the_dead_are_removed(database: Database, tmp_path: 
         for name in (f"builds/{build.name}", f"environments/.{build.name}"):
             (tmp_path / name).mkdir(parents=True)
     (tmp_path / "environments" / ("e" * 64)).mkdir()
-    assert await leftovers.clear(database, tmp_path) == 2
+    uv = Uv(Path("uv"), {})
+    workshop = ProcessWorkshop(tmp_path, uv, find_sandbox(61001), 1024)
+    assert await leftovers.clear(database, tmp_path, workshop) == 1
     left = {path.name for path in (tmp_path / "environments").iterdir()}
     assert left == {f".{alive.name}", "e" * 64}
 

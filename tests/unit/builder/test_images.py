@@ -10,9 +10,10 @@ import pytest
 
 from services.builder.detect import detect
 from services.builder.environments import Environment
-from services.builder.images import Images, manifest_of
+from services.builder.images import Images
 from services.builder.interpreters import Interpreter
 from services.builder.syntax import check_syntax
+from services.builder.workshops.protocol import manifest_of
 from shared.errors import Invalid
 from tests.unit.builder.repositories import write
 

@@ -62,4 +62,4 @@ async def _asked(raw):
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        return await asyncio.wait_for(get(port, "/x", "host", None), 5)
+        return await asyncio.wait_for(get(("127.0.0.1", port), "/x", "host", None), 5)

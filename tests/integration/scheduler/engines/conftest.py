@@ -12,42 +12,50 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from berth import Berth, process_engine
+from berth import Berth, DockerBerth, ProcessBerth
 
-ENGINES = {
-    "process-bubblewrap": process_engine("bubblewrap"),
-    "process-without": process_engine("without"),
-    "process-plain": process_engine("plain"),
-}
+PROCESS = ["process-bubblewrap", "process-without", "process-plain"]
 NEEDS_BUBBLEWRAP = (
     "this test needs bubblewrap, and it is not installed or the kernel forbids it here; install "
     "the package 'bubblewrap' and allow user namespaces"
 )
 
 
-@pytest_asyncio.fixture(params=list(ENGINES))
+@pytest_asyncio.fixture(params=[*PROCESS, "docker"])
 async def berth(request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
-    async for made in _berth(request.param):
+    async for made in _berth(request.param, request):
         yield made
 
 
-@pytest_asyncio.fixture
-async def locked_berth() -> AsyncIterator[Berth]:
-    """With bubblewrap alone, for what only a sandbox can promise."""
-    async for made in _berth("process-bubblewrap"):
+@pytest_asyncio.fixture(params=PROCESS)
+async def process_berth(request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
+    async for made in _berth(request.param, request):
         yield made
 
 
-async def _berth(name: str) -> AsyncIterator[Berth]:
+@pytest_asyncio.fixture(params=["process-bubblewrap", "docker"])
+async def locked_berth(request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
+    """What only a sandbox or a container can promise."""
+    async for made in _berth(request.param, request):
+        yield made
+
+
+async def _berth(name: str, request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
+    url = request.getfixturevalue("docker_host") if name == "docker" else ""
     # Other users reach it: without a sandbox an app has to.
     home = Path(tempfile.mkdtemp(prefix="moorage-engine-"))
     home.chmod(0o755)
-    made = Berth(home, ENGINES[name])
+    made = DockerBerth(home, url) if url else ProcessBerth(home, name.partition("-")[2])
+    if isinstance(made, DockerBerth):
+        await made.build()
     if name.endswith("bubblewrap") and made.engine.level != "bubblewrap":
         shutil.rmtree(home)
         pytest.fail(NEEDS_BUBBLEWRAP) if os.environ.get("CI") else pytest.skip(NEEDS_BUBBLEWRAP)
     yield made
     await made.clear()
-    for folder in made.engine._cgroups.folders("x"):  # type: ignore[attr-defined]
-        folder.parent.rmdir()
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> str:
+    return os.environ["MOORAGE_TEST_DOCKER"]

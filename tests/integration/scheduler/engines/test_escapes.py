@@ -56,19 +56,25 @@ found["status"] = dict(l.split(":\\t", 1) for l in open("/proc/self/status").rea
 print(json.dumps(found))
 """
 ALLOWED = {"write data", "write tmp"}
+ALLOWED_IN_CONTAINERS = {
+    "root's home",  # of its own image
+    "ptrace",  # among its own processes: the engine's seccomp profile leaves it
+}
 
 
 async def test_a_hostile_app_gets_nothing(locked_berth: Berth) -> None:
     berth = locked_berth
+    container = berth.engine.level == "container"
+    more = ALLOWED_IN_CONTAINERS if container else set()
     reference = await berth.start(HOSTILE, command=f"exec python app.py {berth.home}")
     await berth.ended(reference)
     (line,) = await berth.lines()
     found = json.loads(line)
     attempts = {name: result for name, result in found.items() if isinstance(result, str)}
     home = attempts.pop("home")
-    assert set(home.split(",")) == {"environments"}
+    assert home == "environments" or (container and home.startswith("refused"))
     refused = {name for name, result in attempts.items() if result.startswith("refused")}
-    assert set(attempts) - refused == ALLOWED, attempts
+    assert set(attempts) - refused == ALLOWED | more, attempts
     assert OTHERS_SECRET not in line
     status = found["status"]
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0 or os.geteuid() != 0

@@ -1,0 +1,172 @@
+"""Containers that a build uses once: given files and an environment, run, and perhaps committed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiodocker import Docker, DockerError
+
+from services.builder.child import LONGEST_LINE, OnLine
+from services.builder.workshops.archives import inputs
+from shared.docker.client import in_our_words
+from shared.docker.containment import locked_in
+from shared.docker.handover import given, receiving
+from shared.docker.names import Names
+from shared.errors import Invalid
+
+ATTEMPT = "moorage.attempt"
+"""Label of a container: the job that it works for."""
+UID = 61_001
+PROCESSES = 512
+OPEN_FILES = 8192
+WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one container of a build may take; `disk_bytes` is what it may write."""
+
+    memory_bytes: int
+    disk_bytes: int
+    cpu: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to run. `files` and `folders` are there before it begins; folders are its own."""
+
+    image: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    network: str
+    files: Mapping[str, bytes | Path] = field(default_factory=dict[str, bytes | Path])
+    folders: Sequence[str] = ()
+    mounts: Sequence[dict[str, Any]] = ()
+
+
+class Containers:
+    """Runs the work of builds in containers of one engine."""
+
+    def __init__(self, docker: Docker, names: Names, bounds: Bounds) -> None:
+        self._docker = docker
+        self._names = names
+        self._bounds = bounds
+
+    @asynccontextmanager
+    async def working(self, attempt: str, work: Work) -> AsyncIterator[Any]:
+        """A container with its files, not started; it is gone afterwards, whatever happens."""
+        with in_our_words(f"The image {work.image}"):
+            container = await self._docker.containers.create(self._config(attempt, work))
+        try:
+            with in_our_words(), inputs(work.folders, work.files, UID) as files:
+                await container.put_archive("/", files)
+            yield container
+        finally:
+            with suppress(DockerError):
+                await asyncio.shield(container.delete(force=True, v=True))
+
+    async def run(
+        self, container: Any, work: Work, on_line: OnLine, seconds: float | None = None
+    ) -> int:
+        """Start a container, hand on what it says, and return its exit status.
+
+        Raises `Invalid` when it takes more time or disk than it may, or runs out of memory.
+        """
+        seconds = seconds or self._bounds.seconds
+        watch = asyncio.create_task(self._watch(container))
+        try:
+            async with asyncio.timeout(seconds):
+                with in_our_words():
+                    await self._run(container, work, on_line)
+                    status = (await container.wait())["StatusCode"]
+        except TimeoutError as error:
+            raise Invalid(
+                f"The build did not finish within {seconds / 60:.0f} minutes and was "
+                "ended; take something out of the requirements, or pin versions that have wheels."
+            ) from error
+        finally:
+            watch.cancel()
+        await asyncio.wait({watch})
+        if not watch.cancelled() and (error := watch.exception()):
+            raise error
+        if status and (await container.show())["State"]["OOMKilled"]:
+            raise Invalid(
+                f"The build took more than its {self._bounds.memory_bytes >> 20} MB of memory and "
+                "was ended; ask for versions that have wheels, so that nothing has to be compiled."
+            )
+        return status
+
+    async def attempts(self) -> set[str]:
+        """The jobs that there are containers of."""
+        with in_our_words():
+            found = await self._docker.containers.list(
+                all=True, filters=self._names.filters(ATTEMPT)
+            )
+            return {one["Labels"][ATTEMPT] for one in found}
+
+    async def clear(self, attempts: set[str]) -> None:
+        with in_our_words():
+            for one in await self._docker.containers.list(
+                all=True, filters=self._names.filters(ATTEMPT)
+            ):
+                if one["Labels"][ATTEMPT] in attempts:
+                    await one.delete(force=True, v=True)
+
+    async def _all(self) -> list[Any]:
+        filters = self._names.filters(ATTEMPT)
+        return await self._docker.containers.list(all=True, filters=filters)
+
+    def _config(self, attempt: str, work: Work) -> dict[str, Any]:
+        bounds = self._bounds
+        return {
+            "Image": work.image,
+            "User": f"{UID}:{UID}",
+            "WorkingDir": "/tmp",
+            "Labels": {**self._names.labels, ATTEMPT: attempt},
+            **receiving(work.command),
+            "HostConfig": locked_in(
+                network=work.network,
+                memory_bytes=bounds.memory_bytes,
+                cpu=bounds.cpu,
+                processes=PROCESSES,
+                open_files=OPEN_FILES,
+                mounts=work.mounts,
+                read_only=False,
+            ),
+        }
+
+    async def _run(self, container: Any, work: Work, on_line: OnLine) -> None:
+        pending = b""
+        async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
+            await container.start()
+            await stream.write_in(given(work.environment))
+            while message := await stream.read_out():
+                *lines, pending = (pending + message.data.replace(b"\r", b"\n")).split(b"\n")
+                for line in lines:
+                    _hand_on(line, on_line)
+                if len(pending) > LONGEST_LINE:
+                    _hand_on(pending, on_line)
+                    pending = b""
+        _hand_on(pending, on_line)
+
+    async def _watch(self, container: Any) -> None:
+        """Raise `Invalid`, and end the container, when it has written more than it may."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(DockerError):
+                shown = await container.show(size=True)
+                if shown.get("SizeRw", 0) > self._bounds.disk_bytes:
+                    await container.kill()
+                    raise Invalid(
+                        f"The build wrote more than the {self._bounds.disk_bytes >> 20} MB that it "
+                        "may; take something out of the requirements."
+                    )
+
+
+def _hand_on(line: bytes, on_line: OnLine) -> None:
+    if text := line.decode(errors="replace").rstrip():
+        on_line(text[:LONGEST_LINE])

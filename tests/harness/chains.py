@@ -1,0 +1,80 @@
+"""The packet filter's chains, which all Docker engines of a machine share.
+
+An engine that starts empties them, so it would take from the others what keeps their networks
+apart; and one that ends leaves its own rules behind.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SHARED = {
+    "filter": ("DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"),
+    "nat": ("DOCKER",),
+}
+USERS = "DOCKER-USER"
+Rule = tuple[str, ...]
+"""The table, then the words with which `iptables` would append the rule."""
+
+
+@contextmanager
+def kept(ours: set[str]) -> Iterator[None]:
+    """Put back what an engine of ours takes from others; `ours` are the names of its bridges."""
+    before = _docker_rules()
+    yield
+    after = _docker_rules()
+    # At the top and in their order: each chain of the engine's ends with a way out.
+    for table, _, *words in reversed(before):
+        if (table, "-A", *words) not in after and _is_about_others(words, ours):
+            _iptables(table, "-I", *words)
+
+
+def clear(bridges: set[str]) -> None:
+    """Remove all rules about `bridges`, and the chains too where no engine is left to use them."""
+    for table in SHARED:
+        for rule in _rules(table):
+            if bridges & set(rule):
+                _remove(rule)
+    if all(rule[-2:] == ("-j", "RETURN") and len(rule) == 5 for rule in _docker_rules()):
+        _remove_chains()
+
+
+def _remove_chains() -> None:
+    for table, chains in SHARED.items():
+        names = {*chains, USERS} if table == "filter" else set(chains)
+        rules = _rules(table)
+        for rule in rules:
+            if rule[2] not in names and rule[-1] in names:
+                _remove(rule)
+        existing = names & {rule[2] for rule in rules if rule[1] == "-N"}
+        for option in ("-F", "-X"):
+            for name in sorted(existing):
+                _iptables(table, option, name)
+
+
+def _is_about_others(words: list[str], ours: set[str]) -> bool:
+    return bool({"-i", "-o"} & set(words)) and not ours & set(words)
+
+
+def _docker_rules() -> list[Rule]:
+    return [
+        rule
+        for table, chains in SHARED.items()
+        for rule in _rules(table)
+        if rule[1] == "-A" and rule[2] in chains
+    ]
+
+
+def _rules(table: str) -> list[Rule]:
+    lines = _iptables(table, "-S").splitlines()
+    return [(table, *line.split()) for line in lines]
+
+
+def _remove(rule: Rule) -> None:
+    table, _, *words = rule
+    _iptables(table, "-D", *words)
+
+
+def _iptables(table: str, *words: str) -> str:
+    command = ["iptables", "--wait", "--table", table, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
