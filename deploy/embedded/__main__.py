@@ -49,7 +49,7 @@ def up(layout: Layout) -> int:
 
 def _trouble(layout: Layout) -> str | None:
     """What would keep the platform from starting, as a sentence that says what to do."""
-    engine = os.environ.get("MOORAGE_ENGINE", "process")
+    engine = instances.engine_name()
     if engine not in ENGINES:
         return f"MOORAGE_ENGINE is '{engine}', and there is: {', '.join(sorted(ENGINES))}."
     try:

@@ -1,9 +1,10 @@
 """Settings of the builder."""
 
 from shared.docker.settings import DockerSettings
+from shared.settings import Settings
 
 
-class BuilderSettings(DockerSettings):
+class BuilderSettings(DockerSettings, Settings):
     """What a build may take. Where packages come from is uv's own environment (`uv.py`)."""
 
     engine: str = "process"

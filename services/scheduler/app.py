@@ -40,6 +40,7 @@ async def build(ground: Ground) -> AsyncGenerator[Service]:
             gateways.note,
             rollouts.work,
             reconciler.work,
+            reconciler.heed,
             reconciler.housekeep,
         ],
     )

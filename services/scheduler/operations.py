@@ -1,6 +1,7 @@
 """What people ask of a running app: scale, restart, roll back, look at it, run something in it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from services.scheduler.engines.protocol import InstanceSpec
 from services.scheduler.environment import environment_of
 from services.scheduler.starting import Starter, limits_of
 from shared.database import Database, outbox
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.events import new_event
 from shared.events.catalogue import AppScaled
 from shared.names import new_id
@@ -177,8 +178,9 @@ class Operations:
             "cpu_seconds": None,
         }
         if row["reference"] and row["state"] in ("healthy", "draining"):
-            used = await self._starter.engine.stats(row["reference"])
-            shown |= {"memory_bytes": used.memory_bytes, "cpu_seconds": used.cpu_seconds}
+            with contextlib.suppress(Unavailable):
+                used = await self._starter.engine.stats(row["reference"])
+                shown |= {"memory_bytes": used.memory_bytes, "cpu_seconds": used.cpu_seconds}
         return shown
 
 

@@ -74,7 +74,8 @@ class Reconciler:
         await self._database.listen("scheduler", lambda _: self._wake.set())
         while True:
             async with self._database.lease("reconciler") as lost:
-                await self._adopt()
+                with contextlib.suppress(Unavailable):  # then nothing of it can be ended either
+                    await self._adopt()
                 while not lost.is_set():
                     await self._turn()
                 for task in (*self._starting.values(), *self._stopping.values()):
@@ -91,6 +92,11 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOCK_SECONDS):
                 await self._wake.wait()
+
+    async def heed(self) -> None:
+        """Look at once when the engine says that something has happened, for ever."""
+        async for _ in self._engine.changes():
+            self._wake.set()
 
     async def housekeep(self) -> None:
         """Let the engine tidy up, for ever."""

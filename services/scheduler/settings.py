@@ -1,9 +1,10 @@
 """What an operator may set for the scheduler."""
 
 from shared.docker.settings import DockerSettings
+from shared.settings import Settings
 
 
-class SchedulerSettings(DockerSettings):
+class SchedulerSettings(DockerSettings, Settings):
     """Settings of the scheduler; times in seconds."""
 
     engine: str = "process"

@@ -8,8 +8,9 @@ from aiodocker import Docker, DockerError
 
 from shared.errors import Conflict, Invalid, NotFound, Unavailable
 
+NO_ANSWER = "Docker's engine does not answer; the administrator should see whether it runs."
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 30.0
 """Between two pieces of an answer; what streams for ever has no limit."""
 NOT_REACHED = 900
 """The status that aiodocker gives when nothing answers at the engine's socket."""
@@ -40,10 +41,12 @@ def in_our_words(what: str = "It") -> Generator[None]:
                 raise Conflict(_sentence(error.message)) from error
             case 400:
                 raise Invalid(_sentence(error.message)) from error
+            case status if status == NOT_REACHED:
+                raise Unavailable(NO_ANSWER) from error
             case _:
                 raise Unavailable(f"Docker's engine refuses: {_sentence(error.message)}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise Unavailable("Docker's engine does not answer; is it running?") from error
+        raise Unavailable(NO_ANSWER) from error
 
 
 def _sentence(message: str) -> str:

@@ -5,12 +5,13 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.settings import Settings
 
-
-class DockerSettings(Settings):
+class DockerSettings(BaseSettings):
     """Settings of the processes that speak to Docker's engine."""
+
+    model_config = SettingsConfigDict(env_prefix="MOORAGE_", extra="ignore")
 
     docker_url: str = Field(
         default_factory=lambda: os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"

@@ -13,6 +13,8 @@ SHARED = {
     "nat": ("DOCKER",),
 }
 USERS = "DOCKER-USER"
+PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""System administration's folders are not on everybody's."""
 Rule = tuple[str, ...]
 """The table, then the words with which `iptables` would append the rule."""
 
@@ -29,14 +31,21 @@ def kept(ours: set[str]) -> Iterator[None]:
             _iptables(table, "-I", *words)
 
 
-def clear(bridges: set[str]) -> None:
-    """Remove all rules about `bridges`, and the chains too where no engine is left to use them."""
+def forward_policy() -> str:
+    """What happens to packets that no rule is about; an engine sets it to DROP."""
+    return next(rule[-1] for rule in _rules("filter") if rule[1:3] == ("-P", "FORWARD"))
+
+
+def clear(bridges: set[str], policy: str) -> None:
+    """Remove all rules about `bridges`; where no engine is left, the chains too, and set the
+    policy back to what it was."""
     for table in SHARED:
         for rule in _rules(table):
             if bridges & set(rule):
                 _remove(rule)
     if all(rule[-2:] == ("-j", "RETURN") and len(rule) == 5 for rule in _docker_rules()):
         _remove_chains()
+        _iptables("filter", "-P", "FORWARD", policy)
 
 
 def _remove_chains() -> None:
@@ -77,4 +86,5 @@ def _remove(rule: Rule) -> None:
 
 def _iptables(table: str, *words: str) -> str:
     command = ["iptables", "--wait", "--table", table, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": PATH}, check=True)
+    return done.stdout

@@ -57,6 +57,7 @@ class DockerServer:
         bridge, pool, *_ = self._subnet.subnets(new_prefix=18)
         self._address = f"{bridge[1]}/24"
         self._pool = pool
+        self._policy = chains.forward_policy()
         self._process: psutil.Popen | None = None
 
     @property
@@ -212,7 +213,7 @@ class DockerServer:
         bridges = self._bridges()
         for bridge in bridges:
             _run("ip", "link", "delete", bridge)
-        chains.clear(bridges)
+        chains.clear(bridges, self._policy)
 
     def _has_bridge(self) -> bool:
         return self.bridge in psutil.net_if_addrs()
@@ -275,5 +276,4 @@ def _run(*command: str) -> str:
 
 
 def _path() -> str:
-    """System administration's folders are not on everybody's path."""
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return f"{os.environ.get('PATH', '')}:{chains.PATH}"

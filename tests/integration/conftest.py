@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness import app_image
 from tests.harness.docker import CannotStart, DockerServer, Missing
 
 
@@ -21,6 +22,7 @@ def docker_server() -> Iterator[DockerServer]:
         pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
     try:
         server.start()
+        app_image.ensure(server)
         yield server
     except CannotStart as error:
         pytest.skip(str(error))

@@ -16,9 +16,11 @@ from shared.docker.containment import locked_in
 from shared.docker.handover import given, receiving
 from shared.docker.names import Names
 from shared.errors import Invalid
+from shared.names import new_id
 
-ATTEMPT = "moorage.attempt"
-"""Label of a container: the job that it works for."""
+BUILD = ".build."
+"""In the name of a container, before the job that it works for. Not a label: an image that is made
+of the container would have it too, and all containers of that image."""
 UID = 61_001
 PROCESSES = 512
 OPEN_FILES = 8192
@@ -60,7 +62,8 @@ class Containers:
     async def working(self, attempt: str, work: Work) -> AsyncIterator[Any]:
         """A container with its files, not started; it is gone afterwards, whatever happens."""
         with in_our_words(f"The image {work.image}"):
-            container = await self._docker.containers.create(self._config(attempt, work))
+            name = self._names.container(f"{BUILD}{attempt}.{new_id()[:8]}")
+            container = await self._docker.containers.create(self._config(work), name=name)
         try:
             with in_our_words(), inputs(work.folders, work.files, UID) as files:
                 await container.put_archive("/", files)
@@ -103,30 +106,32 @@ class Containers:
     async def attempts(self) -> set[str]:
         """The jobs that there are containers of."""
         with in_our_words():
-            found = await self._docker.containers.list(
-                all=True, filters=self._names.filters(ATTEMPT)
-            )
-            return {one["Labels"][ATTEMPT] for one in found}
+            return set(await self._all())
 
     async def clear(self, attempts: set[str]) -> None:
         with in_our_words():
-            for one in await self._docker.containers.list(
-                all=True, filters=self._names.filters(ATTEMPT)
-            ):
-                if one["Labels"][ATTEMPT] in attempts:
+            for attempt, containers in (await self._all()).items():
+                for one in containers if attempt in attempts else ():
                     await one.delete(force=True, v=True)
 
-    async def _all(self) -> list[Any]:
-        filters = self._names.filters(ATTEMPT)
-        return await self._docker.containers.list(all=True, filters=filters)
+    async def _all(self) -> dict[str, list[Any]]:
+        """Containers by the job that they work for."""
+        found: dict[str, list[Any]] = {}
+        begin = "/" + self._names.container(BUILD)
+        for one in await self._docker.containers.list(all=True, filters=self._names.filters()):
+            (name,) = one["Names"]
+            if name.startswith(begin):
+                attempt = name.removeprefix(begin).rpartition(".")[0]
+                found.setdefault(attempt, []).append(one)
+        return found
 
-    def _config(self, attempt: str, work: Work) -> dict[str, Any]:
+    def _config(self, work: Work) -> dict[str, Any]:
         bounds = self._bounds
         return {
             "Image": work.image,
             "User": f"{UID}:{UID}",
             "WorkingDir": "/tmp",
-            "Labels": {**self._names.labels, ATTEMPT: attempt},
+            "Labels": self._names.labels,
             **receiving(work.command),
             "HostConfig": locked_in(
                 network=work.network,

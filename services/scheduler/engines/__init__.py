@@ -27,4 +27,4 @@ def _docker(settings: Any) -> Engine:
     # Its client costs memory that a platform without containers does not have to spend.
     from services.scheduler.engines.docker import DockerEngine
 
-    return DockerEngine(settings)
+    return DockerEngine(settings.home, settings)

@@ -62,6 +62,7 @@ done 2> /dev/null
 """
 SCRIPTS = "/env/bin:/usr/local/bin:/usr/bin:/bin"
 START_TRIES = 3
+EVENTS_AGAIN_SECONDS = 1.0
 
 
 class DockerEngine:
@@ -73,9 +74,9 @@ class DockerEngine:
     bind = "0.0.0.0"
     shares_network = False
 
-    def __init__(self, settings: DockerSettings) -> None:
+    def __init__(self, home: Path, settings: DockerSettings) -> None:
         self._settings = settings
-        self._home = settings.home.resolve()
+        self._home = home.resolve()
         self._names = Names.of(self._home)
         self._manifests: dict[str, ImageManifest] = {}
         self._client: Docker | None = None
@@ -240,6 +241,17 @@ class DockerEngine:
         self._turns.pop(instance, None)
         with suppress(NotFound), in_our_words():
             await container.delete(force=True, v=True)
+
+    async def changes(self) -> AsyncIterator[str]:
+        filters = {**self._names.filters(INSTANCE), "event": ["start", "oom", "die"]}
+        while True:
+            events = self._docker.events
+            heard = events.subscribe(filters=json.dumps(filters))
+            while (event := await heard.get()) is not None:
+                yield event["Actor"]["Attributes"][INSTANCE]
+            with suppress(MoorageError), in_our_words():
+                await events.stop()
+            await asyncio.sleep(EVENTS_AGAIN_SECONDS)
 
     async def housekeep(self) -> None:
         """Remove networks of apps that have no container any more."""

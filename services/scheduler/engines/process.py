@@ -185,6 +185,11 @@ class ProcessEngine:
         for path in (log, log.with_name(log.name + ".1")):
             path.unlink(missing_ok=True)
 
+    async def changes(self) -> AsyncIterator[str]:
+        """None: the ends of processes that are nobody's children are seen on the clock."""
+        await asyncio.Event().wait()
+        yield ""
+
     async def housekeep(self) -> None:
         for child in self._children.values():
             child.poll()  # an instance that ended stays a zombie until somebody asks

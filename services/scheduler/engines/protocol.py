@@ -183,6 +183,13 @@ class Engine(Protocol):
         """Forget a stopped instance and what it left, its log included."""
         ...
 
+    def changes(self) -> AsyncIterator[str]:
+        """Names of instances that something has just happened to, for ever.
+
+        Only a hint that it is worth looking now: it may be late, and news may be lost.
+        """
+        ...
+
     async def housekeep(self) -> None:
         """Tidy up: called on a clock."""
         ...

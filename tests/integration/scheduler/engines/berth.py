@@ -19,6 +19,7 @@ from services.scheduler.engines.docker import DockerEngine
 from services.scheduler.engines.process import ProcessEngine
 from services.scheduler.engines.protocol import Engine, InstanceSpec, Limits, Reference, Status
 from shared.docker.settings import DockerSettings
+from tests.harness.docker import DockerServer
 
 IMAGE = "sha256:" + "ab" * 32
 OTHERS_SECRET = "nobody but the platform reads this"
@@ -143,26 +144,21 @@ class ProcessBerth(Berth):
 
 
 class DockerBerth(Berth):
-    """The Docker engine at `url`, which has the image that apps are built on."""
+    """The Docker engine, on a server that has the image that apps are built on."""
 
     engine: DockerEngine
 
-    def __init__(self, home: Path, url: str) -> None:
-        self.url = url
-        super().__init__(home, lambda home: DockerEngine(self._settings(home)))
-
-    def _settings(self, home: Path) -> DockerSettings:
-        return DockerSettings(
-            home=home, instance="scheduler-1", listen="unix:/x", nats_url="tls://localhost:1",
-            nats_seed_file=home / "seed", docker_url=self.url,
-        )  # fmt: skip
+    def __init__(self, home: Path, server: DockerServer) -> None:
+        self.server = server
+        self._settings = DockerSettings(docker_url=server.url, docker_networks=server.networks)
+        super().__init__(home, lambda home: DockerEngine(home, self._settings))
 
     async def build(self) -> None:
         """Make the image whose app is whatever an instance's environment says."""
-        base = self._settings(self.home).docker_app_image
+        base = self._settings.docker_app_image
         dockerfile = f"FROM {base}\nRUN ln -s python3 /usr/bin/python\nCOPY app.py /app/\n"
         labels = {MANIFEST_LABEL: json.dumps(MANIFEST), MARK: str(self.home)}
-        async with Docker(self.url) as docker:
+        async with Docker(self.server.url) as docker:
             built = await docker._query_json(
                 "build",
                 "POST",
@@ -174,7 +170,7 @@ class DockerBerth(Berth):
 
     async def clear(self) -> None:
         await super().clear()
-        async with Docker(self.url) as docker:
+        async with Docker(self.server.url) as docker:
             await docker.images.delete(self.image, force=True)
 
 

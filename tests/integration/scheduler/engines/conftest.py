@@ -41,11 +41,11 @@ async def locked_berth(request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
 
 
 async def _berth(name: str, request: pytest.FixtureRequest) -> AsyncIterator[Berth]:
-    url = request.getfixturevalue("docker_host") if name == "docker" else ""
+    server = request.getfixturevalue("docker_server") if name == "docker" else None
     # Other users reach it: without a sandbox an app has to.
     home = Path(tempfile.mkdtemp(prefix="moorage-engine-"))
     home.chmod(0o755)
-    made = DockerBerth(home, url) if url else ProcessBerth(home, name.partition("-")[2])
+    made = DockerBerth(home, server) if server else ProcessBerth(home, name.partition("-")[2])
     if isinstance(made, DockerBerth):
         await made.build()
     if name.endswith("bubblewrap") and made.engine.level != "bubblewrap":
@@ -56,6 +56,8 @@ async def _berth(name: str, request: pytest.FixtureRequest) -> AsyncIterator[Ber
     shutil.rmtree(home)
 
 
-@pytest.fixture(scope="session")
-def docker_host() -> str:
-    return os.environ["MOORAGE_TEST_DOCKER"]
+@pytest_asyncio.fixture
+async def docker_berth(request: pytest.FixtureRequest) -> AsyncIterator[DockerBerth]:
+    async for made in _berth("docker", request):
+        assert isinstance(made, DockerBerth)
+        yield made

@@ -1,0 +1,82 @@
+"""What only the Docker engine has to stand: an engine that goes away, and secrets that it keeps."""
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+from berth import DockerBerth, until
+
+from shared.errors import Unavailable
+
+IDLE = "import os, time; os.write(1, b'up\\n'); time.sleep(600)"
+
+
+async def test_instances_outlive_a_restart_of_the_engine(docker_berth: DockerBerth) -> None:
+    reference = await docker_berth.start(IDLE)
+    await docker_berth.said("up")
+    (process,) = [p for p in docker_berth.processes() if p.cmdline()[-1:] == ["app.py"]]
+    await asyncio.to_thread(docker_berth.server.restart)
+    assert await docker_berth.again().adopt() == {"sales.web.1-1": reference}
+    assert (await docker_berth.engine.poll(reference)).state == "running"
+    assert process.is_running()
+    await docker_berth.engine.stop(reference, 5)
+    assert (await docker_berth.engine.poll(reference)).state == "exited"
+
+
+async def test_an_engine_that_is_away_is_said_and_comes_back(docker_berth: DockerBerth) -> None:
+    reference = await docker_berth.start(IDLE)
+    await docker_berth.said("up")
+    await asyncio.to_thread(docker_berth.server.stop)
+    try:
+        with pytest.raises(Unavailable, match="Docker's engine does not answer"):
+            await docker_berth.engine.poll(reference)
+        with pytest.raises(Unavailable):
+            await docker_berth.start(IDLE)
+    finally:
+        await asyncio.to_thread(docker_berth.server.start)
+    assert (await docker_berth.engine.poll(reference)).state == "running"
+    assert await docker_berth.start(IDLE) == reference
+
+
+async def test_what_happens_is_told_at_once(docker_berth: DockerBerth) -> None:
+    told: list[str] = []
+
+    async def listen() -> None:
+        async for instance in docker_berth.engine.changes():
+            told.append(instance)
+
+    async def count(least: int) -> None:
+        async def enough() -> bool:
+            return len(told) >= least
+
+        await until(enough)
+
+    listening = asyncio.create_task(listen())
+    try:
+        reference = await docker_berth.start(IDLE)
+        await count(1)
+        await docker_berth.engine.stop(reference, 5)
+        await count(2)
+        await asyncio.to_thread(docker_berth.server.restart)
+        await docker_berth.start(IDLE)
+        await count(3)
+    finally:
+        listening.cancel()
+    assert set(told) == {"sales.web.1-1"}
+
+
+async def test_the_engine_knows_no_secret(docker_berth: DockerBerth) -> None:
+    await docker_berth.start(IDLE, environment={"PASSWORD": "canary-5a1d"})
+    await docker_berth.said("up")
+    with docker_berth.server.client() as client:
+        shown = client.get("/containers/json").json()
+        (container,) = [one for one in shown if "sales.web.1-1" in one["Names"][0]]
+        inspected = client.get(f"/containers/{container['Id']}/json").json()
+    assert "canary-5a1d" not in json.dumps(inspected)
+    found = subprocess.run(
+        ["grep", "-rl", "canary-5a1d", f"{docker_berth.server.folder}/data/containers"],
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == ""
