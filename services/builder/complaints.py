@@ -35,6 +35,11 @@ _KNOWN = (
         "{file} asks for {asked}, a version that does not exist: ask for one that does.",
     ),
     (
+        rf"Failed to build `{_NAME}.*signal: 9 \(SIGKILL\)",
+        "{name} (asked for by {file}) was killed while it was built from source, most likely "
+        "because it took more memory than a build may: ask for a version that has a wheel.",
+    ),
+    (
         rf"(?:Failed to build|Failed to download and build) `{_NAME}",
         "{name} (asked for by {file}) has no wheel for this Python and could not be built from "
         "source: its own output is above; ask for a version that has a wheel.",

@@ -61,7 +61,9 @@ def site_settings(environ: Mapping[str, str]) -> dict[str, str]:
         settings.setdefault("UV_DEFAULT_INDEX", settings.pop("UV_INDEX_URL"))
     for pip, own in FROM_PIP.items():
         if pip in environ:
-            settings.setdefault(own, environ[pip])
+            # pip separates folders by spaces, uv by commas; both separate indexes by spaces.
+            commas = own == "UV_FIND_LINKS"
+            settings.setdefault(own, ",".join(environ[pip].split()) if commas else environ[pip])
     return settings
 
 

@@ -34,8 +34,8 @@ Egress = Literal["open", "none"] | tuple[Network, ...]
 """Where apps may connect to: anywhere, nowhere, or these networks alone."""
 
 NEVER: tuple[Network, ...] = (
-    # Link-local: never routed, so what answers there is part of the machine. The metadata services
-    # of most clouds live here (169.254.169.254) and give the machine's own credentials to any who ask.
+    # Link-local: never routed, so what answers there belongs to the machine. Most clouds have their
+    # metadata service here (169.254.169.254); it gives the machine's credentials to all who ask.
     IPv4Network("169.254.0.0/16"),
     IPv6Network("fe80::/10"),
     # The metadata services that do not: Amazon's over IPv6, Alibaba's, Azure's agent.

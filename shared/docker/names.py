@@ -6,6 +6,8 @@ from pathlib import Path
 
 LABEL = "moorage.platform"
 """Label of everything that a platform has made; its value is the platform's mark."""
+BUILDS = ".builds"
+"""The network on which packages are installed; no app can be called so."""
 BRIDGE_LENGTH = 15
 """The longest name of a network interface (IFNAMSIZ in linux/if.h, without the final NUL)."""
 

@@ -77,10 +77,11 @@ class Containers:
     ) -> int:
         """Start a container, hand on what it says, and return its exit status.
 
-        Raises `Invalid` when it takes more time or disk than it may, or runs out of memory.
+        Raises `Invalid` when it takes more time or disk than it may.
         """
         seconds = seconds or self._bounds.seconds
-        watch = asyncio.create_task(self._watch(container))
+        grown = asyncio.Event()
+        watch = asyncio.create_task(self._watch(container, grown))
         try:
             async with asyncio.timeout(seconds):
                 with in_our_words():
@@ -93,13 +94,10 @@ class Containers:
             ) from error
         finally:
             watch.cancel()
-        await asyncio.wait({watch})
-        if not watch.cancelled() and (error := watch.exception()):
-            raise error
-        if status and (await container.show())["State"]["OOMKilled"]:
+        if grown.is_set():
             raise Invalid(
-                f"The build took more than its {self._bounds.memory_bytes >> 20} MB of memory and "
-                "was ended; ask for versions that have wheels, so that nothing has to be compiled."
+                f"The build wrote more than the {self._bounds.disk_bytes >> 20} MB that it may; "
+                "take something out of the requirements."
             )
         return status
 
@@ -158,18 +156,15 @@ class Containers:
                     pending = b""
         _hand_on(pending, on_line)
 
-    async def _watch(self, container: Any) -> None:
-        """Raise `Invalid`, and end the container, when it has written more than it may."""
+    async def _watch(self, container: Any, grown: asyncio.Event) -> None:
+        """End the container when it has written more than it may."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             with suppress(DockerError):
                 shown = await container.show(size=True)
                 if shown.get("SizeRw", 0) > self._bounds.disk_bytes:
+                    grown.set()
                     await container.kill()
-                    raise Invalid(
-                        f"The build wrote more than the {self._bounds.disk_bytes >> 20} MB that it "
-                        "may; take something out of the requirements."
-                    )
 
 
 def _hand_on(line: bytes, on_line: OnLine) -> None:

@@ -12,6 +12,7 @@ code that builds a package can write whatever it likes into the cache it is give
 import hashlib
 import json
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,8 @@ from services.builder.workshops.archives import context
 from services.builder.workshops.containers import Bounds, Containers, Work
 from services.builder.workshops.protocol import Environment, manifest_of
 from shared.docker.client import connect, in_our_words
-from shared.docker.names import Names
+from shared.docker.guard import Guard
+from shared.docker.names import BUILDS, Names
 from shared.docker.networks import Networks
 from shared.errors import Invalid, NotFound, Unavailable
 from shared.names import printable
@@ -48,8 +50,7 @@ DISTRIBUTIONS = "moorage.distributions"
 PYTHON = "/usr/bin/python3"
 WARM_SECONDS = 60.0
 MOST_MODULES = 200
-BUILDS = ".builds"
-"""The network of builds; no app can be called so."""
+_SEPARATORS = re.compile(r"([\s,]+)")
 _FOUND = "moorage-distribution: "
 _DESCRIBE = """
 import json, pathlib, sys
@@ -209,6 +210,7 @@ class DockerWorkshop:
         if self._client is None:
             self._client = connect(self._settings.docker_url)
             self._networks = Networks(self._client, self._names, self._settings.docker_networks)
+            self._guard = Guard(self._client, self._names, self._settings)
         return self._client
 
     def _containers(self) -> Containers:
@@ -224,6 +226,8 @@ class DockerWorkshop:
     async def _base(self) -> str:
         """The id of the image that apps are built on."""
         found = await self._inspect(self._settings.docker_app_image)
+        if found is not None:
+            await self._guard.ensure()
         if found is None:
             raise Unavailable(
                 f"The image {self._settings.docker_app_image}, which apps are built on, is not in "
@@ -384,7 +388,7 @@ def _of_site(
     found, files, mounts = dict(environment), dict[str, bytes | Path](), list[dict[str, Any]]()
     found["PATH"] = "/usr/local/bin:/usr/bin:/bin"
     for name, value in site.items():
-        words = value.split()
+        words = _SEPARATORS.split(value)
         for number, word in enumerate(words):
             path = Path(word.removeprefix("file://"))
             if not path.is_absolute() or not path.exists():
@@ -397,5 +401,5 @@ def _of_site(
                 there = f"/build/site/{name}-{number}"
                 files[there] = path
             words[number] = there
-        found[name] = " ".join(words)
+        found[name] = "".join(words)
     return found, files, mounts

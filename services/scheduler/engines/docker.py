@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from services.scheduler.engines import containerlogs, processes
 from services.scheduler.engines.containerlogs import Lines
 from services.scheduler.engines.protocol import (
+    ELSEWHERE,
     ImageManifest,
     InstanceSpec,
     Reference,
@@ -32,6 +33,7 @@ from services.scheduler.engines.protocol import (
 from services.scheduler.engines.users import uid_of
 from shared.docker.client import connect, in_our_words
 from shared.docker.containment import locked_in
+from shared.docker.guard import Guard
 from shared.docker.handover import given, receiving
 from shared.docker.names import Names
 from shared.docker.networks import Networks
@@ -88,6 +90,7 @@ class DockerEngine:
         if self._client is None:
             self._client = connect(self._settings.docker_url)
             self._networks = Networks(self._client, self._names, self._settings.docker_networks)
+            self._guard = Guard(self._client, self._names, self._settings)
         return self._client
 
     async def close(self) -> None:
@@ -113,6 +116,7 @@ class DockerEngine:
     async def _start(self, spec: InstanceSpec) -> Reference:
         settings = given(self._environment(spec))
         await self.image(spec.image)
+        await self._guard.ensure()
         with in_our_words(f"The image {spec.image}"):
             for _ in range(START_TRIES):
                 found = await self._find(spec.instance)
@@ -127,10 +131,10 @@ class DockerEngine:
         raise Unavailable(f"The instance {spec.instance} could not be started; try again.")
 
     async def stop(self, reference: Reference, grace: float) -> None:
-        container = self._docker.containers.container(reference["container"])
         with suppress(NotFound, Conflict), in_our_words():
             if not await self._running(reference):
                 return
+            container = self._docker.containers.container(reference["container"])
             if grace:
                 await self._ask_to_end(container)
                 with suppress(TimeoutError):
@@ -141,6 +145,8 @@ class DockerEngine:
             await container.wait()
 
     async def poll(self, reference: Reference) -> Status:
+        if "container" not in reference:
+            return Status("exited", None, ELSEWHERE)
         shown = await self._of(reference)
         if shown is None:
             return Status("exited", None, "it was removed from outside")
@@ -179,9 +185,12 @@ class DockerEngine:
         container = self._docker.containers.container(reference["container"])
         try:
             with in_our_words():
-                (found,) = await container.stats(stream=False)
+                told = await container.stats(stream=False)
         except NotFound:
+            told = []
+        if not told:  # it ended meanwhile
             return Stats(0, 0.0, 0)
+        found = told[0]
         memory = found.get("memory_stats") or {}
         cache = (memory.get("stats") or {}).get("total_inactive_file", 0)
         return Stats(
@@ -193,6 +202,7 @@ class DockerEngine:
     async def execute(self, spec: InstanceSpec, command: list[str]) -> AsyncIterator[str]:
         settings = given(self._environment(spec))
         await self.image(spec.image)
+        await self._guard.ensure()
         with in_our_words(f"The image {spec.image}"):
             config = await self._config(spec, command)
             name = self._names.container(spec.instance)
@@ -220,8 +230,9 @@ class DockerEngine:
                 found = await container.top()
         except MoorageError:
             return set()
+        rows = found["Processes"] or []  # none at all at the moment of its end
         column = found["Titles"].index("PID")
-        return {int(row[column]) for row in found["Processes"]}
+        return {int(row[column]) for row in rows}
 
     async def listening(self, reference: Reference) -> list[tuple[str, int]]:
         container = self._docker.containers.container(reference["container"])
@@ -249,6 +260,7 @@ class DockerEngine:
             heard = events.subscribe(filters=json.dumps(filters))
             while (event := await heard.get()) is not None:
                 yield event["Actor"]["Attributes"][INSTANCE]
+            self._guard.doubt()
             with suppress(MoorageError), in_our_words():
                 await events.stop()
             await asyncio.sleep(EVENTS_AGAIN_SECONDS)
@@ -256,11 +268,11 @@ class DockerEngine:
     async def housekeep(self) -> None:
         """Remove networks of apps that have no container any more."""
         with suppress(MoorageError), in_our_words():
+            docker = self._docker
+            await self._guard.ensure()
             used = {
                 network
-                for one in await self._docker.containers.list(
-                    all=True, filters=self._names.filters()
-                )
+                for one in await docker.containers.list(all=True, filters=self._names.filters())
                 for network in one["NetworkSettings"]["Networks"]
             }
             for network in await self._networks.labelled(APP):
@@ -269,6 +281,8 @@ class DockerEngine:
 
     async def _of(self, reference: Reference) -> dict[str, Any] | None:
         """What there is of the very run that a reference means."""
+        if "container" not in reference:
+            return None
         with in_our_words():
             shown = await self._shown(self._docker.containers.container(reference["container"]))
         same = shown is not None and shown["State"]["StartedAt"] == reference["started"]

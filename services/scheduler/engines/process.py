@@ -27,6 +27,7 @@ from services.scheduler.engines import logfiles, processes
 from services.scheduler.engines.cgroups import find_cgroups
 from services.scheduler.engines.launch import MARK, Launch
 from services.scheduler.engines.protocol import (
+    ELSEWHERE,
     LOOPBACK,
     ImageManifest,
     InstanceSpec,
@@ -103,6 +104,8 @@ class ProcessEngine:
         await self._end_strays(reference["instance"])
 
     async def poll(self, reference: Reference) -> Status:
+        if "pid" not in reference:
+            return Status("exited", None, ELSEWHERE)
         instance = reference["instance"]
         code = self._exit_code(self._run / instance)
         if code is None and self._alive(reference):
@@ -373,6 +376,8 @@ class ProcessEngine:
         return members - {child.pid for child in found if processes.is_waiting_shell(child)}
 
     def _alive(self, reference: Reference) -> bool:
+        if "pid" not in reference:  # of another engine
+            return False
         child = self._children.get(reference["instance"])
         if child is not None:
             child.poll()

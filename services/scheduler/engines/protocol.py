@@ -99,6 +99,8 @@ whose addresses need no proof leaves it out.
 
 
 LOOPBACK = "127.0.0.1"
+ELSEWHERE = "it ran on another engine"
+"""Why an instance has ended whose reference is none of this engine's."""
 
 
 def host_of(reference: Reference | None) -> str:

@@ -27,6 +27,10 @@ NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: "
             "The requirements in r.txt contradict each other: Because a==1 depends on b>=3",
         ),
         ("error: Failed to build `docopt==0.6.2`", "docopt (asked for by r.txt)"),
+        (
+            "error: Failed to build `x==1`\n  cause: `build_wheel` failed (signal: 9 (SIGKILL))",
+            "x (asked for by r.txt) was killed",
+        ),
         ("error: Failed to fetch: `x`\n cause: dns error", "index could not be reached"),
         ("error: something new", "could not be installed: something new."),
         ("", "the lines above say why."),

@@ -156,17 +156,20 @@ class DockerBerth(Berth):
     async def build(self) -> None:
         """Make the image whose app is whatever an instance's environment says."""
         base = self._settings.docker_app_image
-        dockerfile = f"FROM {base}\nRUN ln -s python3 /usr/bin/python\nCOPY app.py /app/\n"
+        dockerfile = (
+            f"FROM {base}\nUSER root\nRUN ln -s python3 /usr/bin/python\nCOPY app.py /app/\n"
+        )
         labels = {MANIFEST_LABEL: json.dumps(MANIFEST), MARK: str(self.home)}
         async with Docker(self.server.url) as docker:
-            built = await docker._query_json(
-                "build",
-                "POST",
-                params={"labels": json.dumps(labels), "q": "true", "rm": "true"},
-                data=archive({"Dockerfile": dockerfile, "app.py": APP}),
-                headers={"Content-Type": "application/x-tar"},
+            tag = f"berth-{self.home.name.lower()}"
+            await docker.images.build(
+                fileobj=archive({"Dockerfile": dockerfile, "app.py": APP}),
+                encoding="identity",
+                tag=tag,
+                labels=labels,
+                forcerm=True,
             )
-        self.image = built["stream"].strip()
+            self.image = (await docker.images.inspect(tag))["Id"]
 
     async def clear(self) -> None:
         await super().clear()
@@ -174,7 +177,7 @@ class DockerBerth(Berth):
             await docker.images.delete(self.image, force=True)
 
 
-def archive(files: dict[str, str]) -> bytes:
+def archive(files: dict[str, str]) -> io.BytesIO:
     """A tar archive of texts by name."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
@@ -182,7 +185,8 @@ def archive(files: dict[str, str]) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(text.encode())
             tar.addfile(entry, io.BytesIO(text.encode()))
-    return made.getvalue()
+    made.seek(0)
+    return made
 
 
 async def until(condition: Any, seconds: float = 10.0, explain: Any = None) -> Any:

@@ -2,14 +2,44 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 
 import pytest
 from berth import DockerBerth, until
 
+from deploy.embedded.credentials import free_ports
 from shared.errors import Unavailable
 
 IDLE = "import os, time; os.write(1, b'up\\n'); time.sleep(600)"
+
+
+NOSY = """
+import socket, struct, sys
+port = int(sys.argv[1])
+route = [line.split() for line in open("/proc/net/route")][1:]
+(gateway,) = [row[2] for row in route if row[1] == "00000000"]
+gateway = socket.inet_ntoa(struct.pack("<L", int(gateway, 16)))
+tries = {"gateway": gateway, "host": sys.argv[2], "metadata": "169.254.169.254"}
+for name, host in tries.items():
+    address = host, 80 if name == "metadata" else port
+    try:
+        with socket.create_connection(address, timeout=3) as one:
+            print(f"{name}=reached {one.recv(100)}")
+    except OSError as error:
+        print(f"{name}=refused {error}")
+server = socket.create_server(("0.0.0.0", 8000))
+print("ready", flush=True)
+one, _ = server.accept()
+one.sendall(b"an app")
+"""
+
+
+def own_address() -> str:
+    """Another address of this machine than that of a bridge: where its default route leaves."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return probe.getsockname()[0]
 
 
 async def test_instances_outlive_a_restart_of_the_engine(docker_berth: DockerBerth) -> None:
@@ -64,6 +94,26 @@ async def test_what_happens_is_told_at_once(docker_berth: DockerBerth) -> None:
     finally:
         listening.cancel()
     assert set(told) == {"sales.web.1-1"}
+
+
+async def test_an_app_reaches_neither_the_host_nor_metadata(docker_berth: DockerBerth) -> None:
+    """The host's own services listen on all addresses, as most do; the gateway comes in."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"the host")
+        writer.close()
+
+    port = free_ports(1)[0]
+    async with await asyncio.start_server(answer, "0.0.0.0", port):
+        reference = await docker_berth.start(
+            NOSY, command=f"exec python app.py {port} {own_address()}"
+        )
+        await docker_berth.said("ready")
+        reader, _ = await asyncio.open_connection(reference["host"], 8000)
+        assert await reader.read() == b"an app"
+    found = dict(line.split("=", 1) for line in await docker_berth.lines() if "=" in line)
+    assert found.keys() == {"gateway", "host", "metadata"}
+    assert all(said.startswith("refused") for said in found.values()), found
 
 
 async def test_the_engine_knows_no_secret(docker_berth: DockerBerth) -> None:
