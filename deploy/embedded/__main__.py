@@ -34,6 +34,8 @@ def up(layout: Layout) -> int:
     if fresh and (trouble := _trouble(layout)):
         print(trouble, file=sys.stderr)
         return 1
+    if instances.engine_name() == "docker" and not _has_app_image():
+        return 1
     if fresh:
         _start_supervisor(layout)
     try:
@@ -45,6 +47,13 @@ def up(layout: Layout) -> int:
     deployed = sample.ensure(layout)
     print(sample.report(layout))
     return 0 if deployed else 1
+
+
+def _has_app_image() -> bool:
+    """See that the image is there which apps are built on; it says what it does, or lacks."""
+    return (
+        subprocess.run([sys.executable, "-m", "deploy.images", "app"], cwd=CHECKOUT).returncode == 0
+    )
 
 
 def _trouble(layout: Layout) -> str | None:

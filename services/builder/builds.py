@@ -31,6 +31,9 @@ logger = get_logger(__name__)
 HEARTBEAT_SECONDS = 2.0
 RESCUE_SECONDS = 3.0
 RETRY_SECONDS = 0.5
+AGAIN_SECONDS = 2.0
+MOST_TRIES = 30
+"""Attempts at a build that something keeps from going on, such as an engine that is away."""
 
 Cook = Callable[[str, Job], Coroutine[Any, Any, Result]]
 """cook(source, job): makes the image of a source archive, see `recipe.cook`."""
@@ -168,6 +171,11 @@ class Builds:
         error = cooking.exception()
         if error is None:
             await self._record(build, log, cooking.result())
+            return
+        if isinstance(error, Unavailable) and build.attempt < MOST_TRIES:
+            log.say(f" !     {error.detail} Trying again")
+            await asyncio.sleep(AGAIN_SECONDS)
+            await self._hand_back(build)
             return
         if isinstance(error, MoorageError):
             reason = error.detail

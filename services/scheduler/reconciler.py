@@ -22,6 +22,7 @@ from shared.logs import get_logger
 logger = get_logger(__name__)
 
 CLOCK_SECONDS = 2.0
+RETRY_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 30.0
 LONGEST_BACKOFF_SECONDS = 60.0
 ONE_OFF = ".run."
@@ -89,6 +90,7 @@ class Reconciler:
             await self._retire()
         except Unavailable as error:
             logger.warning("reconciler waits", extra={"cause": error.detail})
+            await asyncio.sleep(RETRY_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOCK_SECONDS):
                 await self._wake.wait()
@@ -102,7 +104,9 @@ class Reconciler:
         """Let the engine tidy up, for ever."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self._engine.housekeep()
+            with contextlib.suppress(Unavailable):
+                rows = await store.all_instances(self._database)
+                await self._engine.housekeep({row["instance"] for row in rows})
 
     async def _adopt(self) -> None:
         """End what this engine runs although no row asks for it."""
@@ -118,6 +122,7 @@ class Reconciler:
                     "stopping an instance that no row knows", extra={"instance": instance}
                 )
                 await self._engine.stop(reference, self._starter.settings.stop_grace)
+                await self._engine.remove(instance)
 
     async def _check_live(self) -> None:
         """Notice what ended; start again what is due."""

@@ -64,7 +64,6 @@ def rules(
     are the bridges on which packages are installed; they reach what is open to nobody else.
     """
     apps = f'"{names.bridges}*"'
-    table = f"table inet moorage_{names.mark}"
     names_accepted = _names_accepted(egress, tuple(resolvers), builds)
     arriving = [
         "type filter hook input priority filter; policy accept;",
@@ -91,8 +90,13 @@ def rules(
     ]
     chains = {"input": arriving, "forward": forwarded, "leaving": leaving}
     body = "\n".join(_chain(name, lines) for name, lines in chains.items())
-    # Made first so that the removal succeeds the first time too.
-    return f"{table} {{}}\ndelete {table}\n{table} {{\n{body}\n}}\n"
+    return f"{removal(names)}{_table(names)} {{\n{body}\n}}\n"
+
+
+def removal(names: Names) -> str:
+    """The script that takes the platform's table away, whether it is there or not."""
+    table = _table(names)
+    return f"{table} {{}}\ndelete {table}\n"
 
 
 def name_servers(resolv_conf: str) -> list[IPv4Address | IPv6Address]:
@@ -149,6 +153,10 @@ async def _said(container: DockerContainer) -> str:
     pieces = await container.log(stdout=True, stderr=True)
     lines = "".join(pieces).splitlines()[:_COMPLAINT_LINES]
     return " ".join(line.strip() for line in lines) or "it does not say why."
+
+
+def _table(names: Names) -> str:
+    return f"table inet moorage_{names.mark}"
 
 
 def _names_accepted(

@@ -4,7 +4,6 @@ Making it takes a minute or two, so what was made is kept in the checkout and lo
 `deploy.images` itself decides whether that is still what it would make.
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -29,8 +28,6 @@ def ensure(server: DockerServer) -> None:
 
 
 def _make(server: DockerServer) -> None:
-    if not importlib.util.find_spec("deploy.images"):
-        return
     done = subprocess.run(
         [sys.executable, "-m", "deploy.images", "app"],
         cwd=CHECKOUT,

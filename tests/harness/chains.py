@@ -4,9 +4,13 @@ An engine that starts empties them, so it would take from the others what keeps 
 apart; and one that ends leaves its own rules behind.
 """
 
+import fcntl
+import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 SHARED = {
     "filter": ("DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"),
@@ -15,6 +19,8 @@ SHARED = {
 USERS = "DOCKER-USER"
 PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 """System administration's folders are not on everybody's."""
+LOCKED = "/tmp"
+"""Locked itself, so that no lock file is left."""
 Rule = tuple[str, ...]
 """The table, then the words with which `iptables` would append the rule."""
 
@@ -22,13 +28,15 @@ Rule = tuple[str, ...]
 @contextmanager
 def kept(ours: set[str]) -> Iterator[None]:
     """Put back what an engine of ours takes from others; `ours` are the names of its bridges."""
-    before = _docker_rules()
-    yield
-    after = _docker_rules()
-    # At the top and in their order: each chain of the engine's ends with a way out.
-    for table, _, *words in reversed(before):
-        if (table, "-A", *words) not in after and _is_about_others(words, ours):
-            _iptables(table, "-I", *words)
+    with alone():
+        before = _docker_rules()
+        yield
+        after = _docker_rules()
+        others = set(psutil.net_if_addrs()) - ours
+        # At the top and in their order: each chain of the engine's ends with a way out.
+        for table, _, *words in reversed(before):
+            if (table, "-A", *words) not in after and others & set(words):
+                _iptables(table, "-I", *words)
 
 
 def forward_policy() -> str:
@@ -39,13 +47,14 @@ def forward_policy() -> str:
 def clear(bridges: set[str], policy: str) -> None:
     """Remove all rules about `bridges`; where no engine is left, the chains too, and set the
     policy back to what it was."""
-    for table in SHARED:
-        for rule in _rules(table):
-            if bridges & set(rule):
-                _remove(rule)
-    if all(rule[-2:] == ("-j", "RETURN") and len(rule) == 5 for rule in _docker_rules()):
-        _remove_chains()
-        _iptables("filter", "-P", "FORWARD", policy)
+    with alone():
+        for table in SHARED:
+            for rule in _rules(table):
+                if bridges & set(rule):
+                    _remove(rule)
+        if all(rule[-2:] == ("-j", "RETURN") and len(rule) == 5 for rule in _docker_rules()):
+            _remove_chains()
+            _iptables("filter", "-P", "FORWARD", policy)
 
 
 def _remove_chains() -> None:
@@ -61,8 +70,15 @@ def _remove_chains() -> None:
                 _iptables(table, option, name)
 
 
-def _is_about_others(words: list[str], ours: set[str]) -> bool:
-    return bool({"-i", "-o"} & set(words)) and not ours & set(words)
+@contextmanager
+def alone() -> Iterator[None]:
+    """While no other tests on this machine do this: what is read must still be so when changed."""
+    folder = os.open(LOCKED, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _docker_rules() -> list[Rule]:
@@ -81,7 +97,9 @@ def _rules(table: str) -> list[Rule]:
 
 def _remove(rule: Rule) -> None:
     table, _, *words = rule
-    _iptables(table, "-D", *words)
+    # An engine that nobody locks out may have been faster.
+    with suppress(subprocess.CalledProcessError):
+        _iptables(table, "-D", *words)
 
 
 def _iptables(table: str, *words: str) -> str:

@@ -1,36 +1,33 @@
 """A Docker engine of the tests' own, beside any that the machine has.
 
 Tests kill it, freeze it and fill it, which nobody's own engine is to suffer. It has its own data,
-networks and groups of processes, all found by one mark, and leaves nothing behind.
+networks and groups of processes, and leaves nothing behind.
 """
 
+import fcntl
 import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psutil
 
-from tests.harness import chains
+from tests.harness import chains, remains, subnets
 
-TAKEN_FROM = IPv4Network("10.160.0.0/11")
-"""Each engine takes a /16 of these: far from the usual networks, and from the platform's own."""
+PLACE = Path("/tmp")
+"""Whatever TMPDIR says: the names of sockets are limited to 107 characters."""
 PROGRAMS = ("dockerd", "containerd", "runc", "ip", "iptables")
 STORAGE = ("overlay2", "vfs")
 """The second is slow but works on every file system."""
 START_SECONDS = 60.0
-END_SECONDS = 30.0
 
 
 class Missing(Exception):
@@ -42,23 +39,29 @@ class CannotStart(Exception):
 
 
 class DockerServer:
-    """An engine that a test may stop, freeze, kill and start again; its containers stay."""
+    """An engine that a test may stop, freeze, kill and start again; its containers stay.
 
-    def __init__(self) -> None:
-        """Raises `Missing`."""
-        _demand_the_machine()
-        # Sockets below it must stay within 107 characters, whatever TMPDIR says.
-        self.folder = Path(tempfile.mkdtemp(prefix="mrgd-", dir="/tmp"))
-        mark = secrets.token_hex(3)
+    One name stands for its folder, its bridge, its group of processes and its subnet. The lock says
+    that its tests still run.
+    """
+
+    def __init__(self, name: str, lock: IO[bytes]) -> None:
+        self.name = name
+        self.folder = PLACE / name
         self.url = f"unix://{self.folder}/docker.sock"
-        self.bridge = f"mrgd{mark}"
-        self.cgroup = f"mrgd-{mark}"
-        self._subnet = _free_subnet()
-        bridge, pool, *_ = self._subnet.subnets(new_prefix=18)
-        self._address = f"{bridge[1]}/24"
-        self._pool = pool
+        self._lock = lock
+        self._subnet = IPv4Network(f"10.{name.rpartition('-')[2]}.0.0/{subnets.PREFIX_LENGTH}")
         self._policy = chains.forward_policy()
-        self._process: psutil.Popen | None = None
+
+    @staticmethod
+    def make() -> "DockerServer":
+        """A new one, not started yet. Raises `Missing`."""
+        _demand_the_machine()
+        _remove_forsaken()
+        names = (f"mrgd-{subnet.network_address.packed[1]}" for subnet in subnets.free())
+        server = next(DockerServer(name, lock) for name in names if (lock := _lock(name)))
+        server.folder.mkdir(mode=0o711)
+        return server
 
     @property
     def networks(self) -> IPv4Network:
@@ -74,14 +77,11 @@ class DockerServer:
 
     def start(self) -> None:
         """Start, and return when it answers. Raises `CannotStart`."""
-        if not self._has_bridge():
-            _run("ip", "link", "add", self.bridge, "type", "bridge")
-            _run("ip", "address", "add", self._address, "dev", self.bridge)
-            _run("ip", "link", "set", self.bridge, "up")
-        drivers = [self.storage] if self._configured() else STORAGE
-        for driver in drivers:
+        if self.name not in psutil.net_if_addrs():
+            self._make_bridge()
+        for driver in self._storage():
             self._configure(driver)
-            with chains.kept(self._bridges()):
+            with chains.kept(subnets.interfaces_in(self._subnet)):
                 started = self._launch()
             if started:
                 return
@@ -102,12 +102,13 @@ class DockerServer:
     @contextmanager
     def lost(self) -> Iterator[None]:
         """Within, dockerd takes connections and answers nothing."""
-        assert self._process
-        self._process.suspend()
+        process = self._process()
+        assert process
+        process.suspend()
         try:
             yield
         finally:
-            self._process.resume()
+            process.resume()
 
     def client(self) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=self.url.removeprefix("unix://"))
@@ -115,63 +116,70 @@ class DockerServer:
 
     def remove(self) -> None:
         """End it and everything that came of it."""
-        with suppress(CannotStart, httpx.HTTPError):
-            if not self._answers():
-                self.kill()
-                self.start()
-            self._remove_objects()
+        if self._has_run():
+            with suppress(CannotStart, httpx.HTTPError):
+                self._remove_objects()
         self.stop()
-        self._end_shims()
-        self._remove_network()
-        self._remove_mounts()
-        _remove_cgroups(self.cgroup)
+        remains.end_containers(self.folder)
+        remains.remove_bridges(subnets.interfaces_in(self._subnet), self._policy)
+        remains.remove_mounts(self.folder)
+        remains.remove_cgroups(self.name)
         shutil.rmtree(self.folder)
+        _unlock(self._lock)
 
-    @property
-    def storage(self) -> str:
-        return json.loads(self._configuration.read_text())["storage-driver"]
+    def _make_bridge(self) -> None:
+        for words in (
+            ("link", "add", self.name, "type", "bridge"),
+            ("address", "add", f"{self._subnet[1]}/24", "dev", self.name),
+            ("link", "set", self.name, "up"),
+        ):
+            subprocess.run(["ip", *words], env={"PATH": chains.PATH}, check=True)
 
-    @property
-    def _configuration(self) -> Path:
-        return self.folder / "daemon.json"
-
-    def _configured(self) -> bool:
-        """It has run before, so what it stores is bound to its driver."""
+    def _has_run(self) -> bool:
         return (self.folder / "data" / "image").exists()
 
+    def _storage(self) -> tuple[str, ...]:
+        """The drivers to try; what is stored is bound to the driver that it began with."""
+        if not self._has_run():
+            return STORAGE
+        settings = json.loads((self.folder / "daemon.json").read_text())
+        return (settings["storage-driver"],)
+
     def _configure(self, driver: str) -> None:
-        settings = {
+        _, pool, *_ = self._subnet.subnets(new_prefix=18)
+        settings: dict[str, Any] = {
             "hosts": [self.url],
             "data-root": f"{self.folder}/data",
             "exec-root": f"{self.folder}/exec",
             "pidfile": f"{self.folder}/docker.pid",
             "storage-driver": driver,
             "live-restore": True,
-            "bridge": self.bridge,
-            "default-address-pools": [{"base": str(self._pool), "size": 24}],
-            "cgroup-parent": f"/{self.cgroup}",
+            "bridge": self.name,
+            "default-address-pools": [{"base": str(pool), "size": 24}],
+            "cgroup-parent": f"/{self.name}",
             # systemd's would want a slice for a parent.
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
         }
-        self._configuration.write_text(json.dumps(settings))
+        (self.folder / "daemon.json").write_text(json.dumps(settings))
 
     def _launch(self) -> bool:
-        # What an engine that was killed left; its number may be another process's by now.
-        (self.folder / "docker.pid").unlink(missing_ok=True)
+        # What an engine that was killed left; the numbers may be other processes' by now.
+        for name in ("docker.pid", "exec/containerd/containerd.pid"):
+            (self.folder / name).unlink(missing_ok=True)
         with (self.folder / "dockerd.log").open("ab") as log:
-            self._process = psutil.Popen(
-                ["dockerd", "--config-file", str(self._configuration)],
+            process = subprocess.Popen(
+                ["dockerd", "--config-file", f"{self.folder}/daemon.json"],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PATH": _path()},
                 start_new_session=True,  # the terminal's Ctrl-C is for the tests
             )
         deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             if self._answers():
                 return True
             time.sleep(0.05)
-        self.kill()
+        remains.end([psutil.Process(process.pid)] if process.poll() is None else [])
         return False
 
     def _answers(self) -> bool:
@@ -179,20 +187,26 @@ class DockerServer:
             return client.get("/_ping", timeout=2).status_code == 200
         return False
 
+    def _process(self) -> psutil.Process | None:
+        with suppress(OSError, ValueError, psutil.Error):
+            process = psutil.Process(int((self.folder / "docker.pid").read_text()))
+            if f"{self.folder}/daemon.json" in process.cmdline():
+                return process
+        return None
+
     def _end(self, number: int) -> None:
         """Its containerd is its child and has to be gone too before another is started."""
-        if not self._process or not self._process.is_running():
-            return
-        family = [self._process, *self._process.children()]
-        self._process.send_signal(signal.SIGCONT)
-        self._process.send_signal(number)
-        _, alive = psutil.wait_procs(family, timeout=END_SECONDS)
-        for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=END_SECONDS)
-        self._process = None
+        process = self._process()
+        if process:
+            family = [process, *process.children()]
+            process.resume()
+            process.send_signal(number)
+            remains.end(remains.still_alive(family))
 
     def _remove_objects(self) -> None:
+        if not self._answers():
+            self.kill()
+            self.start()
         with self.client() as client:
             for container in client.get("/containers/json", params={"all": True}).json():
                 path = f"/containers/{container['Id']}"
@@ -200,33 +214,6 @@ class DockerServer:
             for network in client.get("/networks").json():
                 if network["Name"] not in ("bridge", "host", "none"):
                     client.delete(f"/networks/{network['Id']}")
-
-    def _end_shims(self) -> None:
-        """A container's own parent, where the engine was not there to end it."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if f"{self.folder}/exec/containerd/containerd.sock" in process.cmdline():
-                    for one in (*process.children(recursive=True), process):
-                        one.kill()
-
-    def _remove_network(self) -> None:
-        bridges = self._bridges()
-        for bridge in bridges:
-            _run("ip", "link", "delete", bridge)
-        chains.clear(bridges, self._policy)
-
-    def _has_bridge(self) -> bool:
-        return self.bridge in psutil.net_if_addrs()
-
-    def _bridges(self) -> set[str]:
-        """Every interface that has one of our addresses."""
-        return {name for name, net in _interfaces() if net.overlaps(self._subnet)}
-
-    def _remove_mounts(self) -> None:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        places = [line.split()[4] for line in lines]
-        for place in reversed([place for place in places if place.startswith(f"{self.folder}/")]):
-            _run("umount", "--lazy", place)
 
 
 def _demand_the_machine() -> None:
@@ -240,39 +227,32 @@ def _demand_the_machine() -> None:
         raise Missing("a Docker engine for the tests needs root")
 
 
-def _free_subnet() -> IPv4Network:
-    taken = [net for _, net in _interfaces()] + _routed()
-    places = [
-        place
-        for place in TAKEN_FROM.subnets(new_prefix=16)
-        if not any(place.overlaps(net) for net in taken)
-    ]
-    # Any of them: two engines may be looking at the same time.
-    return secrets.choice(places)
+def _remove_forsaken() -> None:
+    """Remove engines whose tests were killed before they could do it."""
+    for folder in PLACE.glob("mrgd-*/"):
+        lock = _lock(folder.name)
+        if lock and folder.exists():
+            DockerServer(folder.name, lock).remove()
+        elif lock:  # others were faster
+            _unlock(lock)
 
 
-def _interfaces() -> Iterator[tuple[str, IPv4Network]]:
-    for name, addresses in psutil.net_if_addrs().items():
-        for one in addresses:
-            if one.family == socket.AF_INET:
-                yield name, IPv4Network(f"{one.address}/{one.netmask}", strict=False)
+def _lock(name: str) -> IO[bytes] | None:
+    """The open lock file, or None where another process holds it; it is free when that ends."""
+    path = PLACE / f"{name}.lock"
+    file = path.open("ab")
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held it may have removed it just now, then what we hold locks nobody out.
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    file.close()
+    return None
 
 
-def _routed() -> list[IPv4Network]:
-    routes: list[dict[str, Any]] = json.loads(_run("ip", "-json", "-4", "route"))
-    return [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
-
-
-def _remove_cgroups(name: str) -> None:
-    for top in (*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")):
-        for folder, _, _ in os.walk(top, topdown=False):
-            os.rmdir(folder)
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": _path()})
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
+def _unlock(lock: IO[bytes]) -> None:
+    Path(lock.name).unlink()
+    lock.close()
 
 
 def _path() -> str:

@@ -17,7 +17,7 @@ def docker_server() -> Iterator[DockerServer]:
     something is not installed they are skipped too, but never in CI.
     """
     try:
-        server = DockerServer()
+        server = DockerServer.make()
     except Missing as error:
         pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
     try:

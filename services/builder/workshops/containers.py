@@ -1,6 +1,7 @@
 """Containers that a build uses once: given files and an environment, run, and perhaps committed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ UID = 61_001
 PROCESSES = 512
 OPEN_FILES = 8192
 WATCH_SECONDS = 2.0
+FORSAKEN_SECONDS = 600.0
+"""Nothing takes so long between being created and being started."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,9 @@ class Containers:
             if name.startswith(begin):
                 attempt = name.removeprefix(begin).rpartition(".")[0]
                 found.setdefault(attempt, []).append(one)
+            elif one["State"] == "created" and one["Created"] < time.time() - FORSAKEN_SECONDS:
+                # The engine was stopped in the middle of a build of its own, or of a start.
+                found.setdefault(name, []).append(one)
         return found
 
     def _config(self, work: Work) -> dict[str, Any]:

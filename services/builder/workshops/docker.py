@@ -229,7 +229,7 @@ class DockerWorkshop:
         if found is not None:
             await self._guard.ensure()
         if found is None:
-            raise Unavailable(
+            raise NotFound(
                 f"The image {self._settings.docker_app_image}, which apps are built on, is not in "
                 "the engine: the administrator makes it with 'make images'."
             )

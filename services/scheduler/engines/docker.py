@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -265,16 +265,17 @@ class DockerEngine:
                 await events.stop()
             await asyncio.sleep(EVENTS_AGAIN_SECONDS)
 
-    async def housekeep(self) -> None:
-        """Remove networks of apps that have no container any more."""
+    async def housekeep(self, known: Collection[str]) -> None:
         with suppress(MoorageError), in_our_words():
             docker = self._docker
             await self._guard.ensure()
-            used = {
-                network
-                for one in await docker.containers.list(all=True, filters=self._names.filters())
-                for network in one["NetworkSettings"]["Networks"]
-            }
+            used: set[str] = set()
+            for one in await docker.containers.list(all=True, filters=self._names.filters()):
+                instance = one["Labels"].get(INSTANCE)
+                if instance and one["State"] == "exited" and instance not in known:
+                    await one.delete(v=True)
+                else:
+                    used |= set(one["NetworkSettings"]["Networks"])
             for network in await self._networks.labelled(APP):
                 if network not in used:
                     await self._networks.remove(network)

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -193,7 +193,7 @@ class ProcessEngine:
         await asyncio.Event().wait()
         yield ""
 
-    async def housekeep(self) -> None:
+    async def housekeep(self, known: Collection[str]) -> None:
         for child in self._children.values():
             child.poll()  # an instance that ended stays a zombie until somebody asks
         for log in self._home.glob("apps/*/logs/*.log"):

@@ -4,7 +4,7 @@ An engine keeps no desired state. The scheduler says what shall run and remember
 starts, stops and tells what there is. Every method may be called again after either side crashed.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -192,8 +192,8 @@ class Engine(Protocol):
         """
         ...
 
-    async def housekeep(self) -> None:
-        """Tidy up: called on a clock."""
+    async def housekeep(self, known: Collection[str]) -> None:
+        """Tidy up, called on a clock; what is left of an ended instance not in `known` may go."""
         ...
 
     async def close(self) -> None:

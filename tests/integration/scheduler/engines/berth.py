@@ -118,7 +118,7 @@ class Berth:
         for reference in (await self.engine.adopt()).values():
             await self.engine.stop(reference, 0)
         await self.engine.remove("sales.web.1-1")
-        await self.engine.housekeep()
+        await self.engine.housekeep([])
         for engine in self._engines:
             await engine.close()
 

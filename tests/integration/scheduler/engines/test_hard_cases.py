@@ -246,7 +246,7 @@ class TestProcessEngine:
         code = "for _ in range(1100): print('x' * 10_000)\nprint('much')\nimport time\n"
         await process_berth.start(code + "while True: print('more'); time.sleep(0.02)")
         await process_berth.said("much")
-        await process_berth.engine.housekeep()
+        await process_berth.engine.housekeep([])
         logs = process_berth.home / "apps" / "sales" / "logs"
         await process_berth.said("more")
         sizes = {path.name: path.stat().st_size for path in logs.iterdir()}
