@@ -2,10 +2,12 @@
 
 `nats_server` is private to a test (it starts in a tenth of a second); `postgres_server` is one
 for the whole session, and `database_for` gives a service's own schema in a database of the test's.
+`docker_server` is an engine of the session's own.
 """
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -26,6 +28,8 @@ from deploy.embedded.platform import Child, service_environment
 from shared.bus import Bus
 from shared.database import Database
 from shared.settings import Settings
+from tests.harness import app_image
+from tests.harness.docker import CannotStart, DockerServer, Missing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what runs in its background: programs under test would inherit that.
@@ -231,3 +235,30 @@ async def start_service(
     for keeper, task in running:
         await keeper.stop()
         task.cancel()
+
+
+@pytest.fixture(scope="session")
+def docker_server() -> Iterator[DockerServer]:
+    """An engine of the tests' own, with the image that apps are built on.
+
+    Where dockerd gives up on this kind of machine its tests are skipped, with what it said; where
+    something is not installed they are skipped too, but never in CI.
+    """
+    try:
+        server = DockerServer.make()
+    except Missing as error:
+        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
+    try:
+        server.start()
+        app_image.ensure(server)
+        yield server
+    except CannotStart as error:
+        pytest.skip(str(error))
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def docker_host(docker_server: DockerServer) -> str:
+    """The URL of its socket, as for DOCKER_HOST."""
+    return docker_server.url

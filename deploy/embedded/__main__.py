@@ -21,6 +21,7 @@ from deploy.embedded.supervisor import holder
 from gateway.settings import GatewaySettings
 from services.scheduler.engines import ENGINES
 from services.scheduler.starting import port_is_free
+from shared.errors import MoorageError
 from shared.process import wrong_settings
 
 START_SECONDS = 120
@@ -93,7 +94,11 @@ def down(layout: Layout) -> int:
                 print(f"Moorage did not stop; see {layout.logs}/supervisor.log.", file=sys.stderr)
                 return 1
             time.sleep(0.05)
-    stopped = asyncio.run(instances.stop_all(layout))
+    try:
+        stopped = asyncio.run(instances.stop_all(layout))
+    except MoorageError as error:
+        print(f"Moorage is stopped, but its apps may run on: {error.detail}", file=sys.stderr)
+        return 1
     print(f"Moorage is stopped, with {stopped} instance(s) of apps. Nothing is lost.")
     return 0
 

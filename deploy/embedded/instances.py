@@ -26,6 +26,7 @@ async def stop_all(layout: Layout) -> int:
     try:
         running = await engine.adopt()
         await asyncio.gather(*(engine.stop(known, GRACE_SECONDS) for known in running.values()))
+        await engine.clear()
     finally:
         await engine.close()
     return len(running)

@@ -47,7 +47,8 @@ class Maker:
     def _ensure(self, image: Image) -> str:
         parent = self.make(named(image.parent)) if image.parent else None
         files = image.files(self._settings)
-        inputs = self._inputs(image, files, parent)
+        below = parent or self._settings.image_base or self._debian()
+        inputs = inputs_of(image, files, below, self._architecture)
         found = self._engine.find(image.tag)
         if found and not self._again and _label(found) == inputs:
             self._say(f"{image.tag:28} unchanged")
@@ -62,16 +63,6 @@ class Maker:
         size, seconds = made["Size"] / 1e6, time.monotonic() - started
         self._say(f"{image.tag:28} made in {seconds:.0f} s, {size:.0f} MB")
         return made["Id"]
-
-    def _inputs(self, image: Image, files: Files, parent: str | None) -> str:
-        decided = {
-            "parent": parent or self._settings.image_base or self._debian(),
-            "architecture": self._architecture,
-            "files": digest(files),
-            "requirements": image.requirements(),
-            "version": VERSION,
-        }
-        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
     def _debian(self) -> list[str]:
         settings = self._settings
@@ -131,6 +122,12 @@ class Maker:
             "org.opencontainers.image.licenses": "Apache-2.0",
             "org.opencontainers.image.base.name": base,
         }
+
+
+def inputs_of(image: Image, files: Files, below: str | list[str], architecture: str) -> str:
+    """A digest of everything that decides an image's content; `below` is what it is built on."""
+    decided = [below, architecture, digest(files), image.requirements(), VERSION]
+    return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
 
 
 def _label(found: Mapping[str, Any]) -> str | None:

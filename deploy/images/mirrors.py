@@ -13,16 +13,12 @@ _PLACE = re.compile(r"/debian(?=/|$)")
 def of_machine(root: Path = Path("/")) -> str:
     """The mirror of this machine's own apt, if it is one of the Debian that images are made of."""
     apt = root / "etc" / "apt"
-    lines = [apt / "sources.list", *sorted(apt.glob("sources.list.d/*.list"))]
-    for file in lines:
-        for uri, suite in _in_lines(_text(file)):
-            if suite == SUITE and uri.startswith("http"):
-                return uri.rstrip("/")
-    for file in sorted(apt.glob("sources.list.d/*.sources")):
-        for uri, suites in _in_stanzas(_text(file)):
-            if SUITE in suites and uri.startswith("http"):
-                return uri.rstrip("/")
-    return OFFICIAL
+    found = [
+        *(entry for file in _files(apt, "list") for entry in _in_lines(file.read_text())),
+        *(entry for file in _files(apt, "sources") for entry in _in_stanzas(file.read_text())),
+    ]
+    mirrors = (uri for uri, suites in found if SUITE in suites and _usable(uri))
+    return next(mirrors, OFFICIAL).rstrip("/")
 
 
 def security_of(mirror: str) -> str:
@@ -47,22 +43,28 @@ def _line(url: str, suite: str) -> str:
     return f"deb [signed-by={KEYRING}{old}] {url} {suite} main"
 
 
-def _text(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""
+def _usable(uri: str) -> bool:
+    """From anywhere, and without a password, which every image would show."""
+    return uri.startswith(("http://", "https://")) and "@" not in uri
 
 
-def _in_lines(text: str) -> Iterator[tuple[str, str]]:
+def _files(apt: Path, form: str) -> list[Path]:
+    return [*apt.glob(f"sources.{form}"), *sorted(apt.glob(f"sources.list.d/*.{form}"))]
+
+
+def _in_lines(text: str) -> Iterator[tuple[str, list[str]]]:
     """URI and suite of each line in the old form, options left out."""
     for line in text.splitlines():
         words = re.sub(r"\[.*?\]", "", line).split()
         if len(words) > 3 and words[0] == "deb":
-            yield words[1], words[2]
+            yield words[1], [words[2]]
 
 
 def _in_stanzas(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Each URI with its suites, of the form that begins with `Types:` (deb822)."""
+    """Each URI with its suites, of the form that has a field to a line (deb822)."""
     for stanza in re.split(r"\n\s*\n", text):
         fields = dict(re.findall(r"^(\w[\w-]*):[ \t]*(.*)$", stanza, re.MULTILINE))
         enabled = fields.get("Enabled", "yes").strip().lower() not in ("no", "false", "off", "0")
-        for uri in fields.get("URIs", "").split() if enabled else ():
-            yield uri, fields.get("Suites", "").split()
+        if enabled and "deb" in fields.get("Types", "").split():
+            for uri in fields.get("URIs", "").split():
+                yield uri, fields.get("Suites", "").split()

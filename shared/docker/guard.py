@@ -37,6 +37,12 @@ class Guard:
         """Apply them again before the next start: the engine has gone away meanwhile."""
         self._applied = -AGAIN_SECONDS
 
+    async def lift(self) -> None:
+        """Take the rules away, when nothing of the platform runs any more."""
+        image, script = self._settings.docker_app_image, firewall.removal(self._names)
+        await firewall.apply(self._docker, image, script, self._names.labels)
+        self.doubt()
+
     async def _apply(self) -> None:
         settings = self._settings
         script = firewall.rules(

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.platform import Platform
-from tests.integration.conftest import docker_server  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,12 @@ class DockerEngine:
         if self._client is not None:
             await self._client.close()
 
+    async def clear(self) -> None:
+        docker = self._docker
+        with suppress(NotFound), in_our_words():
+            await docker.images.inspect(self._settings.docker_app_image)
+            await self._guard.lift()
+
     async def image(self, digest: str) -> ImageManifest:
         if digest not in self._manifests:
             try:

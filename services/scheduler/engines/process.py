@@ -203,6 +203,9 @@ class ProcessEngine:
     async def close(self) -> None:
         return
 
+    async def clear(self) -> None:
+        return
+
     def _start(self, spec: InstanceSpec, manifest: ImageManifest, folder: Path) -> Reference:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)

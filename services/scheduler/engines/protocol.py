@@ -199,3 +199,7 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Give back what the engine holds; the instances run on."""
         ...
+
+    async def clear(self) -> None:
+        """Take away what holds for all instances; called when the last has been stopped."""
+        ...

@@ -23,8 +23,10 @@ from services.builder.settings import BuilderSettings
 from services.builder.uv import Uv
 from services.builder.workshops.containers import PROCESSES
 from services.builder.workshops.docker import MANIFEST, DockerWorkshop
-from shared.docker.names import LABEL
+from shared.docker import firewall
+from shared.docker.names import LABEL, Names
 from shared.errors import Invalid
+from tests.harness import app_image
 from tests.harness.docker import DockerServer
 from tests.integration.builder.pushes import Pusher, ended, published
 
@@ -136,6 +138,7 @@ async def bench(tmp_path: Path, docker_server: DockerServer) -> AsyncIterator[An
 async def _remove(server: DockerServer, mark: str) -> None:
     mine = {"label": [f"{LABEL}={mark}"]}
     async with Docker(server.url) as docker:
+        await firewall.apply(docker, app_image.NAME, firewall.removal(Names(mark)))
         await docker.images.prune(filters={**mine, "dangling": ["false"]})
         for network in await docker.networks.list(filters=mine):
             await (await docker.networks.get(network["Name"])).delete()

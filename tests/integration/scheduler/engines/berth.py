@@ -119,6 +119,7 @@ class Berth:
             await self.engine.stop(reference, 0)
         await self.engine.remove("sales.web.1-1")
         await self.engine.housekeep([])
+        await self.engine.clear()
         for engine in self._engines:
             await engine.close()
 
