@@ -11,7 +11,7 @@ from typing import Any
 from aiodocker import Docker, DockerError
 
 from services.builder.child import LONGEST_LINE, OnLine
-from services.builder.workshops.archives import inputs
+from shared.docker.archives import inputs
 from shared.docker.client import in_our_words
 from shared.docker.containment import locked_in
 from shared.docker.handover import given, receiving

@@ -34,9 +34,9 @@ from services.builder.requirements import normalise
 from services.builder.settings import BuilderSettings
 from services.builder.syntax import check_syntax
 from services.builder.uv import Uv
-from services.builder.workshops.archives import context
 from services.builder.workshops.containers import Bounds, Containers, Work
 from services.builder.workshops.protocol import Environment, manifest_of
+from shared.docker.archives import context
 from shared.docker.client import connect, in_our_words
 from shared.docker.guard import Guard
 from shared.docker.names import BUILDS, Names

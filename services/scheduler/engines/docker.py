@@ -31,7 +31,8 @@ from services.scheduler.engines.protocol import (
     Status,
 )
 from services.scheduler.engines.users import uid_of
-from shared.docker.client import connect, in_our_words
+from shared.docker.archives import inputs
+from shared.docker.client import NOT_REACHED, connect, in_our_words
 from shared.docker.containment import locked_in
 from shared.docker.guard import Guard
 from shared.docker.handover import given, receiving
@@ -142,9 +143,9 @@ class DockerEngine:
                 return
             container = self._docker.containers.container(reference["container"])
             if grace:
-                await self._ask_to_end(container)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(grace):
+                        await self._ask_to_end(container)
                         await container.wait()
                         return
             await container.kill()
@@ -198,7 +199,8 @@ class DockerEngine:
             return Stats(0, 0.0, 0)
         found = told[0]
         memory = found.get("memory_stats") or {}
-        cache = (memory.get("stats") or {}).get("total_inactive_file", 0)
+        counted = memory.get("stats") or {}
+        cache = counted.get("total_inactive_file", counted.get("inactive_file", 0))
         return Stats(
             memory_bytes=max(memory.get("usage", 0) - cache, 0),
             cpu_seconds=found["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
@@ -301,11 +303,17 @@ class DockerEngine:
 
     async def _ask_to_end(self, container: Any) -> None:
         """SIGTERM to all processes; to the first alone where no other can be begun any more."""
-        asked = await container.exec(["/bin/sh", "-c", ASK_TO_END])
-        async with asked.start(detach=False) as stream:
-            while await stream.read_out():
-                pass
-        if (await asked.inspect())["ExitCode"]:
+        try:
+            asked = await container.exec(["/bin/sh", "-c", ASK_TO_END])
+            async with asked.start(detach=False) as stream:
+                while await stream.read_out():
+                    pass
+            told = (await asked.inspect())["ExitCode"] == 0
+        except DockerError as error:
+            if error.status == NOT_REACHED:
+                raise
+            told = False  # it has as many processes as it may
+        if not told:
             await container.kill(signal="SIGTERM")
 
     async def _find(self, instance: str) -> dict[str, Any] | None:
@@ -324,11 +332,12 @@ class DockerEngine:
     ) -> Reference:
         name = self._names.container(spec.instance)
         with in_our_words():
-            container = (
-                self._docker.containers.container(found["Id"])
-                if found
-                else await self._docker.containers.create(config, name=name)
-            )
+            if found:
+                container = self._docker.containers.container(found["Id"])
+            else:
+                if self._settings.docker_data == "volume":
+                    await self._make_volume(spec)
+                container = await self._docker.containers.create(config, name=name)
             try:
                 async with container.attach(stdin=True) as stream:
                     await container.start()
@@ -373,11 +382,30 @@ class DockerEngine:
             name = self._names.container(f"{app}-data")
             return {
                 "Type": "volume", "Source": name, "Target": "/data",
-                "VolumeOptions": {"Labels": {**self._names.labels, APP: app}},
+                "VolumeOptions": {"NoCopy": True, "Labels": {**self._names.labels, APP: app}},
             }  # fmt: skip
         folder = self._home / "apps" / app / "data"
         own(folder, uid)
         return {"Type": "bind", "Source": str(folder), "Target": "/data"}
+
+    async def _make_volume(self, spec: InstanceSpec) -> None:
+        """See that the app's volume is there and its user's; a fresh one is root's."""
+        uid = uid_of(spec.app)
+        mount = self._data(spec.app, uid)
+        try:
+            await self._docker.volumes.get(mount["Source"])
+            return
+        except DockerError as error:
+            if error.status != 404:
+                raise
+        # Of a container whose root is read-only nothing may be changed from outside.
+        config = {"Image": spec.image, "HostConfig": {"Mounts": [mount], "NetworkMode": "none"}}
+        container = await self._docker.containers.create(config)
+        try:
+            with inputs(["/data"], {}, uid) as archive:
+                await container.put_archive("/", archive)
+        finally:
+            await container.delete()
 
     def _environment(self, spec: InstanceSpec) -> dict[str, str]:
         ours = {

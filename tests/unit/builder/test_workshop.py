@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from services.builder.interpreters import Interpreter, PythonRequest
-from services.builder.workshops.archives import context, inputs
 from services.builder.workshops.docker import (
     DockerEnvironment,
     _halves,
@@ -14,6 +13,7 @@ from services.builder.workshops.docker import (
     _of_site,
     _satisfies,
 )
+from shared.docker.archives import context, inputs
 
 PYTHON = Interpreter("/usr/bin/python3", "3.11.2")
 

@@ -12,7 +12,7 @@ from deploy.images.__main__ import main
 from deploy.images.catalogue import HERE, IMAGES, LOCKS, SERVERS, Image, named
 from deploy.images.context import EPOCH, archive, digest, tree
 from deploy.images.making import inputs_of
-from deploy.images.settings import ImageSettings
+from deploy.images.settings import ImageSettings, proxies
 from shared.errors import Invalid
 from shared.events.catalogue import PROCESSES
 
@@ -206,6 +206,16 @@ def test_a_mirror_s_security_updates_can_be_elsewhere() -> None:
     assert settings.security_mirror == "http://s/d"
 
 
+def test_a_proxy_reaches_programs_that_know_one_spelling_of_it() -> None:
+    given = {"http_proxy": "http://p:3128", "NO_PROXY": "localhost", "HTTPS_PROXY": "", "HOME": "/"}
+    assert proxies(given) == {
+        "HTTP_PROXY": "http://p:3128",
+        "http_proxy": "http://p:3128",
+        "NO_PROXY": "localhost",
+        "no_proxy": "localhost",
+    }
+
+
 # --- The site's own authorities -------------------------------------------------------------------
 
 
@@ -263,6 +273,11 @@ def test_the_tools_for_bills_are_pinned() -> None:
     for line in asked.splitlines():
         if not line.startswith("#"):
             assert pinned[line.partition("==")[0]].startswith(f"{line} ")
+
+
+def test_an_architecture_without_wheels_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"runs on s390x.* amd64, arm64"):
+        wheels.fetch("uv==1", "3.11", "s390x", tmp_path, tmp_path / "log")
 
 
 # --- What is said when something fails ------------------------------------------------------------

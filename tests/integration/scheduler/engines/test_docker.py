@@ -9,6 +9,7 @@ import pytest
 from berth import DockerBerth, until
 
 from deploy.embedded.credentials import free_ports
+from services.scheduler.engines.protocol import Limits
 from shared.errors import Unavailable
 
 IDLE = "import os, time; os.write(1, b'up\\n'); time.sleep(600)"
@@ -114,6 +115,41 @@ async def test_an_app_reaches_neither_the_host_nor_metadata(docker_berth: Docker
     found = dict(line.split("=", 1) for line in await docker_berth.lines() if "=" in line)
     assert found.keys() == {"gateway", "host", "metadata"}
     assert all(said.startswith("refused") for said in found.values()), found
+
+
+async def test_an_app_with_all_its_processes_is_stopped(docker_berth: DockerBerth) -> None:
+    """Nothing more can be begun in its container, not even what would ask it to end."""
+    full = """
+import os, time
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(600)
+    except OSError:
+        print("full", flush=True)
+        break
+time.sleep(600)
+"""
+    reference = await docker_berth.start(full, limits=Limits(processes=20))
+    await docker_berth.said("full")
+    await docker_berth.engine.stop(reference, 3)
+    assert (await docker_berth.engine.poll(reference)).state == "exited"
+    assert docker_berth.processes() == []
+
+
+async def test_files_in_a_volume_are_the_apps_own_and_stay(docker_berth: DockerBerth) -> None:
+    docker_berth.engine._settings.docker_data = "volume"
+    code = "open('/data/kept', 'a').write('x'); print(open('/data/kept').read(), flush=True)"
+    for written in ("x", "xx"):
+        reference = await docker_berth.start(code)
+        await docker_berth.ended(reference)
+        assert (await docker_berth.lines())[-1] == written
+        await docker_berth.engine.remove("sales.web.1-1")
+    with docker_berth.server.client() as client:
+        volumes = client.get("/volumes").json()["Volumes"] or []
+        mine = [one["Name"] for one in volumes if one["Name"].endswith("sales-data")]
+        assert len(mine) == 1
+        client.delete(f"/volumes/{mine[0]}").raise_for_status()
 
 
 async def test_the_engine_knows_no_secret(docker_berth: DockerBerth) -> None:

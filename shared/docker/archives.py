@@ -13,7 +13,7 @@ Files = Mapping[str, bytes | Path]
 
 @contextmanager
 def inputs(folders: Sequence[str], files: Files, uid: int) -> Generator[IO[bytes]]:
-    """To be unpacked at "/": folders, and files in folders, that belong to `uid`."""
+    """To be unpacked in a container: folders, and files in folders, that belong to `uid`."""
     above = {str(parent) for file in files for parent in PurePosixPath(file).parents}
     with tempfile.TemporaryFile() as made:
         with tarfile.open(fileobj=made, mode="w") as tar:
