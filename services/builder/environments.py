@@ -74,6 +74,7 @@ class Environments:
         digest = wanted.digest(await self._uv.version(), index)
         found = Environment(digest, self.folder / digest, wanted.interpreter)
         if (found.path / "ready").exists():
+            os.utime(found.path / "ready")  # it is in use: what nothing uses is removed
             job.say("-----> Environment unchanged: reused")
             return found
         await self._build(found, wanted, job)

@@ -43,7 +43,9 @@ class Images:
         digest = hashlib.sha256(raw).hexdigest()
         target = self.folder / digest
         image = Image(f"sha256:{digest}", target, existed=(target / "manifest.json").exists())
-        if not image.existed:
+        if image.existed:
+            os.utime(target / "manifest.json")  # it is in use: what nothing uses is removed
+        else:
             self._make(code, raw, plan, self.folder / f".{name}", target)
         return image
 

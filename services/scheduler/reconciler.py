@@ -6,6 +6,7 @@ rows that say so are acted on.
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ logger = get_logger(__name__)
 CLOCK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 30.0
+DISCARD_SECONDS = 600.0
 LONGEST_BACKOFF_SECONDS = 60.0
 ONE_OFF = ".run."
 """One-off runs have no row; they end with whoever asked for them."""
@@ -102,11 +104,22 @@ class Reconciler:
 
     async def housekeep(self) -> None:
         """Let the engine tidy up, for ever."""
+        discarded = 0.0
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             with contextlib.suppress(Unavailable):
                 rows = await store.all_instances(self._database)
                 await self._engine.housekeep({row["instance"] for row in rows})
+                if time.monotonic() - discarded > DISCARD_SECONDS:
+                    discarded = time.monotonic()
+                    await self._discard()
+
+    async def _discard(self) -> None:
+        settings = self._starter.settings
+        needed = await store.needed_images(self._database, settings.releases_kept)
+        removed = await self._engine.discard(needed, settings.image_hours * 3600)
+        if removed:
+            logger.info("images removed", extra={"count": removed})
 
     async def _adopt(self) -> None:
         """End what this engine runs although no row asks for it."""

@@ -15,6 +15,10 @@ class SchedulerSettings(DockerSettings, Settings):
     """Between SIGTERM and SIGKILL (as Heroku and Kubernetes have it)."""
     rollouts: int = 4
     """Rollouts that this process works on at a time, each of another app."""
+    releases_kept: int = 20
+    """The last releases of each app whose images are kept, so that they can be rolled back to."""
+    image_hours: float = 24.0
+    """How long an image, or an environment, is kept that nothing needs."""
     memory_limit_mb: int | None = 2048
     """Memory of one instance; none: unlimited."""
     cpu_limit: float | None = None

@@ -88,6 +88,18 @@ async def set_config_version(tx: Any, app: str, number: int, version: int) -> No
     )
 
 
+async def needed_images(database: Any, kept: int) -> set[str]:
+    """Images that may be started again: of what runs or is under way, and of the last `kept`
+    releases of each app."""
+    rows = await database.fetch(
+        "select distinct image from releases r where state in ('pending', 'live')"
+        " or exists (select from instances i where i.app = r.app and i.release = r.release)"
+        " or release > (select max(release) from releases newest where newest.app = r.app) - $1",
+        kept,
+    )
+    return {row["image"] for row in rows}
+
+
 async def copy_release(tx: Any, app: str, number: int, reason: str, actor: str) -> int | None:
     """A new release of the same image; None when there is no such release."""
     old = await tx.fetchrow(

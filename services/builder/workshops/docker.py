@@ -175,6 +175,7 @@ class DockerWorkshop:
         raw = canonical(manifest_of(plan, source, environment))
         tag = f"{self._names.repository(job.app)}:{hashlib.sha256(raw).hexdigest()}"
         if (found := await self._inspect(tag)) is not None:
+            await self._use(tag)
             return found["Id"]
         for file, text in plan.extra_files.items():
             (code / file).write_text(text)
@@ -242,6 +243,12 @@ class DockerWorkshop:
         except NotFound:
             return None
 
+    async def _use(self, name: str) -> None:
+        """Tag an image anew: what nobody has tagged for long, and nothing needs, is removed."""
+        repository, _, tag = name.rpartition(":")
+        with in_our_words(f"The image {name}"):
+            await self._docker.images.tag(name, repository, tag=tag)
+
     async def _identify(self, base: str) -> Interpreter:
         lines: list[str] = []
         work = Work(
@@ -259,6 +266,7 @@ class DockerWorkshop:
         found = await self._inspect(name)
         if found is None:
             return None
+        await self._use(name)
         distributions = json.loads(found["Config"]["Labels"][DISTRIBUTIONS])
         return DockerEnvironment(digest, interpreter, name, distributions, warmed=True)
 

@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -288,6 +290,40 @@ class DockerEngine:
                 if network not in used:
                     await self._networks.remove(network)
 
+    async def discard(self, needed: Collection[str], seconds: float) -> int:
+        """The engine keeps what a container uses, whatever is asked."""
+        removed, used = 0, set[str]()
+        with in_our_words():
+            found = await self._docker.images.list(filters=self._names.filters())
+            for image in found:
+                manifest = image["Labels"].get(MANIFEST)
+                if manifest is None:
+                    continue
+                if image["Id"] in needed or not await self._remove_image(image, seconds):
+                    used.add(json.loads(manifest)["environment"])
+                else:
+                    removed += 1
+            for image in found:
+                tags = image["RepoTags"] or ()
+                mine = [tag for tag in tags if tag.startswith(f"{self._names.environments}:")]
+                if mine and not any(tag.rpartition(":")[2] in used for tag in mine):
+                    removed += await self._remove_image(image, seconds)
+        return removed
+
+    async def _remove_image(self, image: dict[str, Any], seconds: float) -> bool:
+        """Remove an image that nobody has tagged lately; False if it stays."""
+        try:
+            shown = await self._docker.images.inspect(image["Id"])
+            if age_of(shown["Metadata"]["LastTagTime"]) < seconds:
+                return False
+            for tag in image["RepoTags"] or (image["Id"],):
+                await self._docker.images.delete(tag)
+        except DockerError as error:
+            if error.status not in (404, 409):
+                raise
+            return error.status == 404
+        return True
+
     async def _of(self, reference: Reference) -> dict[str, Any] | None:
         """What there is of the very run that a reference means."""
         if "container" not in reference:
@@ -416,6 +452,12 @@ class DockerEngine:
             "VIRTUAL_ENV": "/env",
         }
         return {**ours, **spec.environment}
+
+
+def age_of(stamp: str) -> float:
+    """Seconds since a time of RFC 3339 with any number of decimals."""
+    whole = stamp.partition(".")[0].rstrip("Z")[:19]
+    return time.time() - datetime.fromisoformat(f"{whole}+00:00").timestamp()
 
 
 def own(folder: Path, uid: int) -> None:

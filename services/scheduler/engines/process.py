@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
-from services.scheduler.engines import logfiles, processes
+from services.scheduler.engines import disused, logfiles, processes
 from services.scheduler.engines.cgroups import find_cgroups
 from services.scheduler.engines.launch import MARK, Launch
 from services.scheduler.engines.protocol import (
@@ -199,6 +199,9 @@ class ProcessEngine:
         for log in self._home.glob("apps/*/logs/*.log"):
             with suppress(FileNotFoundError):  # its app was deleted meanwhile
                 await asyncio.to_thread(logfiles.trim, log)
+
+    async def discard(self, needed: Collection[str], seconds: float) -> int:
+        return await asyncio.to_thread(disused.remove, self._home, needed, seconds)
 
     async def close(self) -> None:
         return

@@ -196,6 +196,11 @@ class Engine(Protocol):
         """Tidy up, called on a clock; what is left of an ended instance not in `known` may go."""
         ...
 
+    async def discard(self, needed: Collection[str], seconds: float) -> int:
+        """Remove images that are not in `needed`, and what only they needed, unless they were made
+        or used again within so many seconds; how much was removed."""
+        ...
+
     async def close(self) -> None:
         """Give back what the engine holds; the instances run on."""
         ...

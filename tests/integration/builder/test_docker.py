@@ -23,9 +23,10 @@ from services.builder.settings import BuilderSettings
 from services.builder.uv import Uv
 from services.builder.workshops.containers import PROCESSES
 from services.builder.workshops.docker import MANIFEST, DockerWorkshop
+from services.scheduler.engines.docker import DockerEngine
 from shared.docker import firewall
 from shared.docker.names import LABEL, Names
-from shared.errors import Invalid
+from shared.errors import Invalid, NotFound
 from tests.harness import app_image
 from tests.harness.docker import DockerServer
 from tests.integration.builder.pushes import Pusher, ended, published
@@ -169,6 +170,27 @@ async def test_a_push_changes_only_the_layers_that_it_must(
     manifest = json.loads(shown[0]["Config"]["Labels"][MANIFEST])
     assert manifest["kind"] == "flask"
     assert "gunicorn" in manifest["process_types"]["web"]
+
+
+async def test_what_nothing_needs_is_removed_and_the_rest_stays(
+    bench: Any, docker_server: DockerServer
+) -> None:
+    one = bench()
+    needed = await one.build("first", flask_app("hello"))
+    other = await one.build("second", flask_app("again"))
+    engine = DockerEngine(one.home, one.settings)
+    try:
+        assert await engine.discard({needed, other}, 0) == 0
+        assert await engine.discard({needed}, 3600) == 0, "it is young"
+        assert await engine.discard({needed}, 0) == 1
+        assert (await engine.image(needed)).kind == "flask"
+        with pytest.raises(NotFound):
+            await engine.image(other)
+        assert await one.build("third", flask_app("again"))
+        assert "-----> Environment unchanged: reused" in one.said
+        assert await engine.discard([], 0) == 3, "two images, and the environment of both"
+    finally:
+        await engine.close()
 
 
 async def test_what_is_imported_is_compiled_and_nothing_of_the_build_is_kept(

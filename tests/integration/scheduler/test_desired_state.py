@@ -36,6 +36,9 @@ SETTINGS = SimpleNamespace(
 class NoProcesses:
     """An engine as its protocol has it, without a process behind it."""
 
+    bind = "127.0.0.1"
+    shares_network = True
+
     def __init__(self) -> None:
         self.ports: dict[str, int] = {}
         self.stopped: list[str] = []
@@ -169,6 +172,20 @@ async def test_a_rollback_goes_to_other_code_and_not_to_older_config(room):
     await room.operations.roll_back("sales", None, "ada")
     await room.finish(await room.claim())
     assert await room.live_image() == "one"
+
+
+async def test_images_are_needed_that_run_or_can_be_rolled_back_to(room):
+    for image in ("one", "two", "three"):
+        await room.deploy(image)
+    assert await store.needed_images(room.database, 20) == {"one", "two", "three"}
+    assert "one" in await store.needed_images(room.database, 1), "it is still being drained"
+    await room.database.execute("delete from instances where release < 3")
+    assert await store.needed_images(room.database, 2) == {"two", "three"}
+    await room.operations.roll_back("sales", 1, "ada")
+    assert await store.needed_images(room.database, 1) == {"one", "three"}, "one is about to start"
+    await room.finish(await room.claim())
+    await room.hear(AppDeleted(app="sales"))
+    assert await store.needed_images(room.database, 20) == set()
 
 
 async def test_one_that_runs_already_keeps_its_port(room):
