@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status restart-gateway test test-unit test-integration test-acceptance lint types format \
+.PHONY: help up down status restart-gateway images test test-unit test-integration test-acceptance lint types format \
         generate lock bench-push bench-gateway clean
 
 help: ## Show this list
@@ -25,6 +25,10 @@ status: $(VENV)/platform ## Say what is running
 
 restart-gateway: $(VENV)/platform ## Give the gateway fresh processes; no request notices
 	@$(BIN)/python -m deploy.embedded restart-gateway
+
+images: $(VENV)/platform ## Make the container images, and a bill of materials of each
+	@$(BIN)/python -m deploy.images
+	@$(BIN)/python -m deploy.images.sbom
 
 test: lint types test-unit test-integration test-acceptance ## Run all tests, with real servers
 
@@ -61,6 +65,8 @@ lock: $(VENV)/uv ## Resolve the dependencies again and write the lock files
 	    --python-version 3.11 --universal pyproject.toml -o deploy/requirements/dev.lock
 	echo uv==$(UV_VERSION) | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 --universal - -o deploy/requirements/uv.lock
+	$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --universal deploy/images/sbom.in -o deploy/images/sbom.lock
 
 bench-push: $(VENV)/dev ## Measure pushes: times, lost requests, event hop, memory
 	$(BIN)/python -m tests.bench.push

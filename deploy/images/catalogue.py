@@ -54,11 +54,14 @@ def _folder(name: str) -> Callable[[ImageSettings], Files]:
 
 def _base(settings: ImageSettings) -> Files:
     site = certificates.of_site(settings.ca_file, os.environ)
-    sources = mirrors.sources(settings.debian_mirror, settings.security_mirror, "SUITE")
+    sources: Files = {}
+    if settings.debian_mirror:  # else an image of a registry keeps its own
+        lines = mirrors.sources(settings.debian_mirror, settings.security_mirror, "SUITE")
+        sources = {"site/etc/apt/sources.list": "\n".join([*lines, ""]).encode()}
     return {
         "Dockerfile": HERE / "base" / "Dockerfile",
         "site/etc/apt/apt.conf.d/90moorage": HERE / "base" / "apt.conf",
-        "site/etc/apt/sources.list": "\n".join([*sources, ""]).encode(),
+        **sources,
         **{f"site/usr/local/share/ca-certificates/{name}": pem for name, pem in site.items()},
     }
 

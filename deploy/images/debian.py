@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.images import trouble
 from deploy.images.context import EPOCH
 from deploy.images.mirrors import KEYRING, SUITE
+from deploy.images.settings import proxies
 from shared.errors import Unavailable
 
 PACKAGES = ("?essential", "apt", "ca-certificates", "python3", "tzdata", "usr-is-merged")
@@ -62,7 +63,12 @@ def make(arguments: Sequence[str], target: Path, log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            env={**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8"},
+            env={
+                **os.environ,
+                **proxies(os.environ),
+                "SOURCE_DATE_EPOCH": str(EPOCH),
+                "LC_ALL": "C.UTF-8",
+            },
         )
     if done.returncode:
         raise trouble.explained("Debian's packages cannot be fetched", log)
@@ -75,7 +81,7 @@ def _program() -> str:
             subprocess.run(
                 ["apt-get", "-qq", *command],
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                env={**os.environ, **proxies(os.environ), "DEBIAN_FRONTEND": "noninteractive"},
             )
     if not _there():
         raise Unavailable(

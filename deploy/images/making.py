@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from deploy.images import debian, mirrors, trouble, wheels
 from deploy.images.catalogue import ROOT, VERSION, Image, named
 from deploy.images.context import Files, archive, digest, tree
 from deploy.images.engine import BuildError, Engine
-from deploy.images.settings import ImageSettings
-from shared.errors import Unavailable
+from deploy.images.settings import ImageSettings, proxies
+from shared.errors import Invalid, Unavailable
 
 INPUTS = "moorage.inputs"
 """Label of an image: a digest of everything that decided its content."""
 LOGS = ROOT / ".build" / "images"
 PYTHON = "3.11"
+"""For packages of the lowest image, which serve any."""
 ASK_PYTHON = ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 Say = Callable[[str], None]
 
 
@@ -73,6 +74,11 @@ class Maker:
         """What the lowest image is built on: one of a registry, or Debian made here."""
         if self._settings.image_base:
             return self._settings.image_base
+        if not self._settings.debian_mirror:
+            raise Invalid(
+                "This machine's packages are not those of Debian 12: name a mirror of them in "
+                "MOORAGE_DEBIAN_MIRROR, or an image to build on in MOORAGE_IMAGE_BASE."
+            )
         self._say(f"Debian's packages come from {self._settings.debian_mirror}")
         with tempfile.TemporaryDirectory(prefix="moorage-images-") as scratch:
             root = Path(scratch) / "debian.tar"
@@ -84,33 +90,25 @@ class Maker:
     ) -> None:
         log = LOGS / f"{image.name}.log"
         log.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="moorage-images-") as scratch:
-            if requirements := image.requirements():
-                files = {**files, **self._fetch(requirements, parent, Path(scratch), log)}
-            with archive(files) as whole, log.open("a") as written:
-                try:
-                    self._engine.build(
-                        whole,
-                        image.tag,
-                        labels,
-                        {"PARENT": parent or self._root(), **self._proxies()},
-                        self._again,
-                        lambda text: print(text, end="", file=written, flush=True),
-                    )
-                except BuildError as error:
-                    print(f"E: {error}", file=written, flush=True)
-                    raise trouble.explained(f"{image.tag} cannot be made", log) from error
+        try:
+            with tempfile.TemporaryDirectory(prefix="moorage-images-") as scratch:
+                if requirements := image.requirements():
+                    files = {**files, **self._fetch(requirements, parent, Path(scratch), log)}
+                below = parent or self._root()
+                with archive(files) as whole, log.open("a") as written:
+                    say = partial(print, end="", file=written, flush=True)
+                    # Arguments that every Dockerfile knows, and no image remembers.
+                    arguments = {"PARENT": below, **proxies(os.environ)}
+                    self._engine.build(whole, image.tag, labels, arguments, self._again, say)
+        except BuildError as error:
+            with log.open("a") as written:
+                print(f"E: {error}", file=written)
+            raise trouble.explained(f"{image.tag} cannot be made", log) from error
 
     def _fetch(self, requirements: str, parent: str | None, scratch: Path, log: Path) -> Files:
-        """uv itself, in the lowest image, serves every Python; all else the one that is there."""
         python = self._engine.run(parent, ASK_PYTHON).strip() if parent else PYTHON
         wheels.fetch(requirements, python, self._architecture, scratch, log)
         return tree(scratch / "packages", "packages") | tree(scratch / "programs", "programs")
-
-    def _proxies(self) -> dict[str, str]:
-        """Arguments that every Dockerfile knows, and no image remembers."""
-        names = {*PROXIES, *(name.lower() for name in PROXIES)}
-        return {name: value for name, value in os.environ.items() if name in names}
 
     def _labels(self, image: Image) -> dict[str, str]:
         parent = named(image.parent).tag if image.parent else self._settings.image_base

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SUITE = "bookworm"
-OFFICIAL = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _PLACE = re.compile(r"/debian(?=/|$)")
 
 
 def of_machine(root: Path = Path("/")) -> str:
-    """The mirror of this machine's own apt, if it is one of the Debian that images are made of."""
+    """The mirror of this machine's own apt, if it has the Debian that images are made of; else
+    nothing."""
     apt = root / "etc" / "apt"
     found = [
         *(entry for file in _files(apt, "list") for entry in _in_lines(file.read_text())),
         *(entry for file in _files(apt, "sources") for entry in _in_stanzas(file.read_text())),
     ]
     mirrors = (uri for uri, suites in found if SUITE in suites and _usable(uri))
-    return next(mirrors, OFFICIAL).rstrip("/")
+    return next(mirrors, "").rstrip("/")
 
 
 def security_of(mirror: str) -> str:

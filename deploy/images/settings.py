@@ -1,6 +1,7 @@
 """What a site may set for the making of images."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +9,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.images import mirrors
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 class ImageSettings(BaseSettings):
@@ -24,7 +27,7 @@ class ImageSettings(BaseSettings):
     )
     debian_mirror: str = Field(default_factory=mirrors.of_machine)
     """Where Debian's packages come from; without it where this machine gets its own, if it is of
-    the same Debian, or else Debian's own address. The images keep it."""
+    the same Debian. The images keep it."""
     debian_security_mirror: str = ""
     """The same for security updates; without it `debian_mirror` with "debian-security" at its end.
     """
@@ -46,3 +49,10 @@ class ImageSettings(BaseSettings):
     @property
     def security_mirror(self) -> str:
         return self.debian_security_mirror or mirrors.security_of(self.debian_mirror)
+
+
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """A site's proxies, in capitals and in small letters: some programs, apt among them, know only
+    one of both."""
+    given = {name: environ.get(name) or environ.get(name.lower()) for name in PROXIES}
+    return {form: url for name, url in given.items() if url for form in (name, name.lower())}

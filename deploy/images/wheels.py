@@ -14,6 +14,7 @@ import uv
 
 from deploy.images import trouble
 from services.builder.uv import site_settings
+from shared.errors import Invalid
 
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 """uv's names of what the images run on, by Debian's names of architectures."""
@@ -41,8 +42,11 @@ def without(lock: str, names: Collection[str]) -> str:
 def fetch(requirements: str, python: str, architecture: str, folder: Path, log: Path) -> None:
     """Install for Python `python` ("3.11") on an architecture, into `packages` and `programs`.
 
-    Raises `Unavailable`.
+    Raises `Invalid` and `Unavailable`.
     """
+    if architecture not in PLATFORMS:
+        known = ", ".join(PLATFORMS)
+        raise Invalid(f"The engine runs on {architecture}, and images can be made for {known}.")
     listed, packages = folder / "requirements.txt", folder / "packages"
     listed.write_text(requirements)
     command = [

@@ -34,9 +34,9 @@ def engine(docker_server: DockerServer) -> Engine:
     return Engine(docker_server.url)
 
 
-def make(server: DockerServer, module: str) -> str:
+def make(server: DockerServer, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", *words],
         cwd=CHECKOUT,
         env={**os.environ, "DOCKER_HOST": server.url},
         stdout=subprocess.PIPE,
@@ -55,10 +55,12 @@ def says(engine: Engine, name: str, script: str) -> list[str]:
 def test_what_has_not_changed_is_not_made_again(
     engine: Engine, docker_server: DockerServer
 ) -> None:
-    before = [engine.find(image.tag) for image in IMAGES]
-    lines = make(docker_server, "deploy.images").splitlines()
-    assert lines == [f"{image.tag:28} unchanged" for image in IMAGES]
-    assert [engine.find(image.tag) for image in IMAGES] == before
+    """The platform's own code left out: somebody may be working on it."""
+    images = [image for image in IMAGES if image.name in ("base", "app", *SERVERS)]
+    before = [engine.find(image.tag) for image in images]
+    lines = make(docker_server, "deploy.images", "app", "servers").splitlines()
+    assert lines == [f"{image.tag:28} unchanged" for image in images]
+    assert [engine.find(image.tag) for image in images] == before
 
 
 def test_the_same_packages_give_the_same_bytes(engine: Engine, tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_apps_find_what_the_engine_and_the_builder_count_on(engine: Engine) -> N
 
 def test_the_site_s_authorities_are_trusted(engine: Engine) -> None:
     site = certificates.of_site(None, os.environ)
-    assert sorted(says(engine, "app", f"ls {CERTIFICATES}")) == sorted(site)
+    assert sorted(says(engine, "app", f"ls -1 {CERTIFICATES}")) == sorted(site)
     inside = "\n".join(says(engine, "app", "cat $SSL_CERT_FILE"))
     assert inside.count("BEGIN CERTIFICATE") > 100
     for pem in site.values():
