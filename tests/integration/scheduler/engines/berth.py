@@ -18,6 +18,7 @@ from services.scheduler.engines.docker import MANIFEST as MANIFEST_LABEL
 from services.scheduler.engines.docker import DockerEngine
 from services.scheduler.engines.process import ProcessEngine
 from services.scheduler.engines.protocol import Engine, InstanceSpec, Limits, Reference, Status
+from shared.docker.names import Names
 from shared.docker.settings import DockerSettings
 from tests.harness.docker import DockerServer
 
@@ -162,7 +163,7 @@ class DockerBerth(Berth):
         )
         labels = {MANIFEST_LABEL: json.dumps(MANIFEST), MARK: str(self.home)}
         async with Docker(self.server.url) as docker:
-            tag = f"berth-{self.home.name.lower()}"
+            tag = f"berth:{Names.of(self.home).mark}"
             await docker.images.build(
                 fileobj=archive({"Dockerfile": dockerfile, "app.py": APP}),
                 encoding="identity",
