@@ -36,9 +36,11 @@ test-unit: $(VENV)/dev ## Unit tests, in seconds
 	$(BIN)/python -m pytest tests/unit -q
 
 test-integration: $(VENV)/dev ## Each part with real servers
+	$(BIN)/python -m tests.harness.app_image
 	$(BIN)/python -m pytest tests/integration -q
 
 test-acceptance: $(VENV)/dev ## From push to URL, on a platform of the test's own
+	$(BIN)/python -m tests.harness.app_image
 	$(BIN)/python -m pytest tests/acceptance -q
 
 lint: $(VENV)/dev ## Style and the walls between the rooms

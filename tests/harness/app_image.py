@@ -1,7 +1,8 @@
 """The image that apps are built on, in the tests' own engine.
 
 Making it takes a minute or two, so what was made is kept in the checkout and loaded in seconds;
-`deploy.images` itself decides whether that is still what it would make.
+`deploy.images` itself decides whether that is still what it would make. No single test has that
+much time: `make test-integration` and `make test-acceptance` run this module first.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 
 from deploy.embedded.layout import CHECKOUT
 from shared.docker.settings import DockerSettings
-from tests.harness.docker import DockerServer
+from tests.harness.docker import CannotStart, DockerServer, Missing
 
 NAME: str = DockerSettings.model_fields["docker_app_image"].default
 KEPT = CHECKOUT / ".build" / "tests" / "app-image.tar"
@@ -65,3 +66,23 @@ def _keep(server: DockerServer) -> None:
         for piece in answer.iter_bytes():
             file.write(piece)
     part.replace(KEPT)
+
+
+def main() -> None:
+    """Have the image ready; where there can be no engine, the tests say so themselves."""
+    try:
+        server = DockerServer.make()
+    except Missing as error:
+        print(error)
+        return
+    try:
+        server.start()
+        ensure(server)
+    except CannotStart as error:
+        print(error)
+    finally:
+        server.remove()
+
+
+if __name__ == "__main__":
+    main()
