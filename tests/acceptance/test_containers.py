@@ -11,6 +11,8 @@ from tests.harness.apps import dash_app, flask_app
 from tests.harness.docker import DockerServer
 from tests.harness.platform import Platform, commit, repository, until
 
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture(scope="module")
 def contained(docker_server: DockerServer) -> Iterator[Platform]:
@@ -136,7 +138,7 @@ def test_deploys_go_on_and_no_request_fails_while_the_engine_is_restarted(
             commit(app, flask_app(f"under-load-{number}"))
             pushing = contained.start_push(app, "hello")
             docker_server.restart()
-            output, _ = pushing.communicate(timeout=110)
+            output, _ = pushing.communicate(timeout=240)
             assert pushing.returncode == 0, output + contained.logs()
             until(lambda wanted=f"under-load-{number}": version(contained) == wanted)
     finally:
